@@ -1,0 +1,83 @@
+# Two commands: `make` (environment, then the whole pipeline up to the finished book) and
+# `make test`. Make looks after the environment only; what depends on what in the pipeline is
+# written down in workflow/Snakefile.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := book
+.PHONY: book env test lint lab clean help
+
+PYTHON ?= python3
+CORES ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+WORKERS ?= 2
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Present while an installation is under way: found at the start, the last one was cut off.
+BROKEN := $(VENV)/.installing
+
+# An environment knows where it was made. In a copied or moved folder it would quietly run the
+# package of the old place, so there it is made anew.
+ifneq ($(shell cat $(STAMP) 2>/dev/null || echo "$(CURDIR)"),$(CURDIR))
+.PHONY: $(STAMP)
+MOVED := --clear
+endif
+
+# Snakemake's own lock outlives a killed run and would have to be removed by hand. flock's goes
+# with its process; where there is no flock (macOS), Snakemake's is kept.
+FLOCK := $(shell command -v flock 2>/dev/null)
+SNAKEMAKE := $(BIN)/python -m snakemake --cores $(CORES) --rerun-incomplete
+ifdef FLOCK
+SNAKEMAKE := flock .snakemake/make.lock $(SNAKEMAKE) --nolock
+endif
+
+book: $(STAMP)  ## (default) run the pipeline, build the book: results/book/_build/html/index.html
+	@mkdir -p .snakemake
+	@if [ -n "$(FLOCK)" ] && ! flock -n .snakemake/make.lock true; then \
+		echo "==> another run is at work in this folder: waiting for it to end"; \
+	fi
+	@echo "==> running the pipeline on $(CORES) cores"
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(SNAKEMAKE) book $(ARGS)
+	@echo "==> done: open results/book/_build/html/index.html"
+
+env: $(STAMP)  ## install everything into .venv, nothing else
+
+$(STAMP): constraints.txt pyproject.toml environment.yml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Python 3.11 or later is needed, but '$(PYTHON)' is $$($(PYTHON) --version 2>/dev/null || echo missing)."; \
+		echo "Name another one: make PYTHON=/path/to/python3.11"; \
+		exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "'$(PYTHON)' cannot make environments. On Debian and Ubuntu: apt-get install python3-venv"; \
+		exit 1; }
+	@echo "==> making the environment in $(VENV) (several minutes and gigabytes the first time)"
+	@clear="$(MOVED)"; if [ -e $(BROKEN) ]; then \
+		echo "==> the last installation was cut off: starting again"; clear=--clear; fi; \
+	if [ -n "$$clear" ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+		$(PYTHON) -m venv --clear $(VENV); fi
+	@touch $(BROKEN)
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off \
+		-c constraints.txt -e ".[book,test]"
+	@echo "$(CURDIR)" > $@
+	@rm -f $(BROKEN)
+	@echo "==> the environment is ready"
+
+# One thread a worker: two pytest workers with all cores each would only wait for one another.
+test: $(STAMP)  ## run all tests, the notebooks included: make test ARGS="-k bosc"
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 \
+		$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --nbval tests notebooks $(ARGS)
+
+lint: $(STAMP)  ## check formatting and style
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+lab: $(STAMP)  ## open the notebooks in JupyterLab
+	$(BIN)/python -m jupyter lab notebooks
+
+clean:  ## remove what the demo and the tests made; the environment and preset paper stay
+	rm -rf {data,runs,results}/{demo,test} results/{book,logs} book/generated .snakemake
+
+help:  ## show this list
+	@awk -F ':.*##' '/^[a-z]+:.*##/ {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -1,0 +1,246 @@
+"""A person's head without eyes and mouth: colours, surface and hair in the canonical square."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .paint import blob, grid, mix, noise, smoothstep
+from .person import Person, half_width
+
+
+@dataclass(frozen=True)
+class Head:
+    """Fixed images of one head, canonical square of side n.
+
+    ``albedo`` (n, n, 3) skin and hair colour, ``alpha`` (n, n) coverage, ``normals`` (n, n, 3)
+    unit vectors, ``gloss`` (n, n), ``fold`` (n, n) where a smile darkens, ``hair`` (n, n) how much
+    of the pixel is hair, ``back`` (n, n, 4) premultiplied hair behind the head.
+    """
+
+    person: Person
+    albedo: np.ndarray
+    alpha: np.ndarray
+    normals: np.ndarray
+    gloss: np.ndarray
+    fold: np.ndarray
+    hair: np.ndarray
+    back: np.ndarray
+
+
+def _strands(p: Person, rng: np.random.Generator, x, y) -> np.ndarray:
+    """Brightness pattern of hair, fine across the strands and slow along them."""
+    n = x.shape[0]
+    angle = np.arctan2(x - p.parting * 0.5, 0.35 - y)  # 0 upwards, grows to the sides
+    radius = np.hypot(x - p.parting * 0.5, y - 0.35)
+    out = np.zeros_like(x)
+    for across, along, weight in ((70, 4, 0.5), (150, 6, 0.35), (24, 3, 0.5)):
+        table = noise(rng, (256, 1024), (along, across))
+        u = (angle / np.pi * 0.5 + 0.5) * 1023 + 12 * np.sin(radius * 5)
+        v = np.clip(radius / 1.8, 0, 1) * 255
+        out += weight * cv2.remap(
+            table, u.astype(np.float32), v.astype(np.float32), cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REFLECT,
+        )  # fmt: skip
+    shine = np.exp(-(((radius - 0.98) / 0.10) ** 2))
+    return np.clip(1 + 0.30 * out + 0.45 * shine * (1 + 0.4 * out), 0.3, 2.4).reshape(n, n)
+
+
+def _surface(p: Person, rng: np.random.Generator, x, y) -> np.ndarray:
+    """Height of the details on the skull's ellipsoid."""
+    ny = p.eye_y + p.nose_len  # the nose's lower end
+    along = np.clip((y - p.eye_y + 0.05) / (ny - p.eye_y + 0.05), 0, 1)
+    ridge = (0.03 + 0.085 * along**1.3) * np.exp(-((x / (0.045 + 0.035 * along)) ** 2))
+    ridge *= smoothstep(p.eye_y - 0.16, p.eye_y + 0.08, y) * (
+        1 - smoothstep(ny - 0.03, ny + 0.03, y)
+    )
+    h = ridge + 0.05 * blob(x, y, 0, ny - 0.035, 0.06, 0.05)
+    for side in (-1, 1):
+        h += 0.045 * blob(x, y, side * p.nose_w * 0.82, ny - 0.02, 0.04, 0.042)
+        h -= 0.075 * blob(x, y, side * p.eye_x, p.eye_y - 0.01, 0.15, 0.10)
+        h += 0.030 * blob(x, y, side * p.eye_x, p.eye_y, 0.10, 0.06)
+        h += 0.030 * blob(x, y, side * p.eye_x * 1.05, p.brow_y + 0.0, 0.17, 0.05)
+        h += 0.045 * blob(x, y, side * 0.36, 0.20, 0.15, 0.13)
+        h -= 0.020 * blob(x, y, side * (p.mouth_w + 0.05), p.mouth_y, 0.03, 0.09) * p.age
+    h += 0.035 * blob(x, y, 0, p.mouth_y - 0.01, 0.22, 0.10)
+    h -= 0.030 * blob(x, y, 0, p.mouth_y + 0.115, 0.12, 0.03)
+    h += 0.045 * blob(x, y, 0, p.chin - 0.10, 0.13, 0.085)
+    h -= 0.010 * blob(x, y, 0, (ny + p.mouth_y) / 2, 0.02, 0.05)
+    n = x.shape[0]
+    h += 0.0022 * noise(rng, (n, n), (44, 44)) + 0.0012 * noise(rng, (n, n), (100, 100))
+    return h
+
+
+def build_head(p: Person, n: int = 256) -> Head:
+    """Paint the head of a person in a canonical square of ``n`` pixels."""
+    rng = np.random.default_rng([*p.seed, 202])
+    x, y = grid(n)
+    px = 2.5 / n
+    skin = np.asarray(p.skin, np.float32)
+    w = half_width(p, y)
+    ny = p.eye_y + p.nose_len
+
+    # Skin.
+    tone = 0.022 * noise(rng, (n, n), (9, 9)) + 0.020 * noise(rng, (n, n), (30, 30))
+    tone += 0.020 * noise(rng, (n, n), (80, 80)) + 0.012 * noise(rng, (n, n), (170, 170))
+    albedo = skin * (1 + tone[..., None] * np.array([0.8, 1.0, 1.1], np.float32))
+    mottle = noise(rng, (n, n), (16, 16)) * 0.02
+    albedo[..., 0] *= 1 + mottle
+    red = np.array([1.06, 0.80, 0.78], np.float32) * skin
+    for side in (-1, 1):
+        mix(albedo, red, 0.5 * p.blush * blob(x, y, side * 0.36, 0.20, 0.16, 0.12))
+        mix(
+            albedo,
+            skin * [0.72, 0.66, 0.70],
+            0.45 * blob(x, y, side * p.eye_x, p.eye_y + 0.085, 0.12, 0.03),
+        )
+        mix(
+            albedo,
+            skin * [0.70, 0.60, 0.58],
+            0.50 * blob(x, y, side * p.eye_x * 0.9, p.eye_y - 0.06, 0.14, 0.05),
+        )
+        mix(
+            albedo,
+            skin * [0.60, 0.48, 0.45],
+            0.50 * blob(x, y, side * 0.115, p.eye_y - 0.01, 0.035, 0.09),
+        )
+        mix(
+            albedo,
+            skin * [0.6, 0.48, 0.44],
+            0.45 * blob(x, y, side * (p.nose_w + 0.025), ny - 0.02, 0.022, 0.05),
+        )
+    mix(albedo, red, 0.35 * p.blush * blob(x, y, 0, ny - 0.03, 0.08, 0.05))
+    mix(albedo, skin * [0.70, 0.58, 0.55], 0.50 * blob(x, y, 0, ny + 0.04, 0.10, 0.025))
+    mix(albedo, skin * [0.72, 0.62, 0.60], 0.45 * blob(x, y, 0, p.mouth_y + 0.11, 0.11, 0.03))
+    if p.freckles:
+        spots = noise(rng, (n, n), (85, 85))
+        where = blob(x, y, 0, 0.14, 0.38, 0.14)
+        mix(albedo, skin * [0.72, 0.56, 0.46], np.clip(spots - 1.1, 0, 1) * where * p.freckles)
+    for _ in range(int(rng.integers(0, 4))):  # moles
+        mx, my = rng.uniform(-0.45, 0.45), rng.uniform(-0.3, 0.7)
+        mix(albedo, skin * 0.4, 0.8 * blob(x, y, mx, my, 0.011, 0.011))
+
+    # Forehead lines and the fold from the nose to the corner of the mouth.
+    fold = np.zeros_like(x)
+    for side in (-1, 1):
+        t = np.clip((y - ny + 0.03) / (p.mouth_y - ny + 0.10), 0, 1)
+        line = side * (p.nose_w + 0.02 + (p.mouth_w + 0.02 - p.nose_w) * t**0.8)
+        fade = smoothstep(ny - 0.05, ny + 0.01, y) * (
+            1 - smoothstep(p.mouth_y, p.mouth_y + 0.09, y)
+        )
+        fold += np.exp(-(((x - line) / 0.017) ** 2)) * fade
+    mix(albedo, skin * [0.62, 0.50, 0.47], 0.30 * p.age * fold)
+    for k in range(3):
+        yy = p.hairline + 0.11 + 0.065 * k + 0.015 * np.cos(4 * x + k)
+        lines = np.exp(-(((y - yy) / 0.008) ** 2)) * np.exp(-((x / 0.28) ** 4))
+        mix(albedo, skin * [0.70, 0.60, 0.57], 0.22 * max(p.age - 0.35, 0) * lines)
+
+    # Beard: a grey-blue shadow when shaven, hair when grown.
+    hair = np.asarray(p.hair, np.float32)
+    grown = smoothstep(0.26, 0.50, y + 0.35 * np.clip(np.abs(x) - 0.30, 0, 1)) * smoothstep(
+        0.10, 0.34, y + 0.9 * np.maximum(np.abs(x) - 0.38, 0)
+    )
+    grown *= 1 - 0.9 * blob(x, y, 0, p.mouth_y, p.mouth_w * 0.9, 0.05)
+    grown = np.maximum(grown, blob(x, y, 0, (ny + p.mouth_y) / 2 + 0.015, p.mouth_w * 0.9, 0.035))
+    grown *= 1 - 0.9 * blob(x, y, 0, p.mouth_y + 0.02, p.mouth_w * 0.8, 0.045)
+    rough = np.clip(0.75 + 0.30 * noise(rng, (n, n), (110, 110)), 0, 1.2)
+    if p.beard:
+        mix(albedo, hair * 0.9 + skin * 0.08, np.clip(p.beard * grown * rough, 0, 0.92))
+
+    # Brows, hair by hair along a slanted noise.
+    for side in (-1, 1):
+        u = (x * side - p.eye_x + 0.015) / 0.165
+        middle = p.brow_y - p.brow_arch * (1 - (u - 0.25) ** 2) + 0.012 * u
+        thick = p.brow_thick * np.clip(1.15 - 0.45 * u, 0.3, 1.5)
+        edge = np.exp(-(np.abs((y - middle) / thick) ** 2.6)) * np.exp(-(np.abs(u) ** 7))
+        slant = noise(rng, (n, n), (60, 130))
+        mix(albedo, hair * 0.75, np.clip(edge * p.brow_dark * (0.85 + 0.30 * slant), 0, 0.95))
+
+    # Nostrils.
+    for side in (-1, 1):
+        hole = blob(x, y, side * p.nose_w * 0.52, ny + 0.006, 0.030, 0.015)
+        mix(albedo, skin * [0.22, 0.13, 0.12], np.clip(1.15 * hole, 0, 0.9))
+
+    # Surface: an ellipsoid, flatter in front, with the details on top.
+    height = cv2.GaussianBlur(_surface(p, rng, x, y), (0, 0), n / 256 * 1.2)
+    gx = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8) / px
+    gy = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8) / px
+    rx = np.clip(x / np.maximum(w, 0.12), -1.2, 1.2)
+    nx = 0.92 * np.sign(rx) * np.abs(rx) ** 1.5 - 1.0 * gx
+    nyv = 0.62 * np.sign(y) * np.abs(y / 0.9) ** 1.8 - 1.0 * gy
+    nz = np.sqrt(np.clip(1.15 - 0.85 * rx * rx - 0.35 * (y / 0.9) ** 2, 0.12, None))
+    normals = np.dstack([nx, nyv, nz]).astype(np.float32)
+    normals /= np.linalg.norm(normals, axis=2, keepdims=True)
+
+    inside = smoothstep(-1.5 * px, 1.5 * px, w - np.abs(x)) * (w > 0.02)
+    ears = np.zeros_like(x)
+    for side in (-1, 1):
+        ears = np.maximum(
+            ears,
+            smoothstep(
+                1.12,
+                0.88,
+                ((x - side * (p.width + 0.015)) / 0.075) ** 2 + ((y - 0.06) / 0.165) ** 2,
+            ),
+        )
+        mix(
+            albedo,
+            skin * [0.72, 0.52, 0.48],
+            0.7 * (1 - inside) * blob(x, y, side * (p.width + 0.02), 0.06, 0.035, 0.10),
+        )
+    alpha = np.maximum(inside, ears)
+
+    # Hair: everything above the hairline and outside it down to the sides.
+    strands = _strands(p, rng, x, y)
+    ragged = 0.018 * noise(rng, (n, n), (3, 60)) + 0.02 * noise(rng, (n, n), (3, 14))
+    arch = p.hairline + 0.30 * np.clip(np.abs(x) / p.width, 0, 1.2) ** 3.2
+    arch += 0.10 * np.exp(-(((x - p.parting) / 0.35) ** 2)) * -0.6
+    if p.long_hair:
+        sweep = 0.34 * (np.abs(x - p.parting) / p.width) ** 1.7
+        arch = np.minimum(p.hairline - 0.06 + sweep, 0.05)
+    top = 0.90 + p.hair_volume
+    outer_w = (p.width + 0.55 * p.hair_volume + (0.06 if p.long_hair else 0.015)) * np.sqrt(
+        np.clip(1 - np.abs(np.minimum(y + 0.12, 0) / (top - 0.12)) ** 2.4, 0, 1)
+    )
+    wave = (
+        0.02 * noise(rng, (n, n), (12, 2)) if p.long_hair else 0.008 * noise(rng, (n, n), (30, 2))
+    )
+    shell = smoothstep(-2 * px, 2 * px, outer_w + wave - np.abs(x)) * (outer_w > 0.02)
+    cap = smoothstep(0.02, -0.02, y - arch - ragged)
+    side_end = 0.62 + 0.1 * p.hair_side if p.long_hair else p.hair_side
+    inner = w - (0.05 if p.long_hair else 0.045) * (1 - 0.4 * y)
+    sides = smoothstep(-0.02, 0.02, np.abs(x) - inner + ragged) * smoothstep(
+        0.10, -0.06, y - side_end - ragged
+    )
+    if not p.long_hair:
+        sides *= smoothstep(0.02, -0.02, np.abs(x) - p.width - 0.01)
+    coverage = np.clip(np.maximum(cap, sides) * shell, 0, 1)
+    # The hair throws a soft shadow on the forehead.
+    shadow = cv2.GaussianBlur(coverage, (0, 0), n / 256 * 5)
+    albedo *= (1 - 0.35 * shadow * (1 - coverage))[..., None]
+    mix(albedo, hair * strands[..., None], coverage)
+    alpha = np.maximum(alpha, coverage)
+    skin_gloss = blob(x, y, 0, ny - 0.05, 0.07, 0.12) + 0.7 * blob(x, y, 0, -0.35, 0.3, 0.15)
+    for side in (-1, 1):
+        skin_gloss = skin_gloss + 0.6 * blob(x, y, side * 0.34, 0.12, 0.13, 0.09)
+    gloss = (0.25 + 0.75 * np.clip(skin_gloss, 0, 1)) * (1 - coverage) * inside
+
+    back = np.zeros((n, n, 4), np.float32)
+    if p.long_hair:
+        flare = p.width + 0.55 * p.hair_volume + 0.05 + 0.10 * smoothstep(-0.1, 0.9, y)
+        area = smoothstep(-2 * px, 2 * px, flare + wave - np.abs(x))
+        area *= smoothstep(-0.75, -0.55, y) * smoothstep(1.22, 0.98, y + 0.8 * ragged)
+        back[..., :3] = hair * strands[..., None] * (0.55 * area)[..., None]
+        back[..., 3] = area
+    return Head(
+        person=p,
+        albedo=np.clip(albedo, 0, 1.3).astype(np.float32),
+        alpha=alpha.astype(np.float32),
+        normals=normals,
+        gloss=gloss.astype(np.float32),
+        fold=fold.astype(np.float32),
+        hair=coverage.astype(np.float32),
+        back=back,
+    )

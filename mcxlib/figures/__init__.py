@@ -1,0 +1,20 @@
+"""Figures: data in, a :class:`Plate` out (the figure and one sentence that says what it shows)."""
+
+from mcxlib.figures.charts import compare, roc_curves, score_distributions, training_curves
+from mcxlib.figures.pictures import cam_grid, contact_sheet, tsne_panels
+from mcxlib.figures.style import COLORS, MARKERS, Plate, save, style
+
+__all__ = [
+    "COLORS",
+    "MARKERS",
+    "Plate",
+    "cam_grid",
+    "compare",
+    "contact_sheet",
+    "roc_curves",
+    "save",
+    "score_distributions",
+    "style",
+    "training_curves",
+    "tsne_panels",
+]

@@ -1,0 +1,271 @@
+"""Charts of numbers: paper beside measured, ROC curves, training, scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_curve
+
+from mcxlib import metrics
+from mcxlib.figures.style import (
+    COLORS,
+    FAKE_COLOR,
+    MEASURED_COLOR,
+    PAPER_COLOR,
+    Plate,
+    mark,
+    new_figure,
+    of,
+    style,
+)
+
+_NAMES = {"bosc": "BOSC (%)", "auc": "AUC"}
+_DIGITS = {"bosc": 2, "auc": 4}  # as many as the paper's longest
+
+
+def compare(table: pd.DataFrame, metric: str = "auc") -> Plate:
+    """The paper's number and the measured one, a panel a test set, a line a method.
+
+    Args:
+        table: from :func:`mcxlib.tables.closed_set` or :func:`mcxlib.tables.cross_dataset`; the
+            methods that were not run and that are not the paper's own are left out.
+        metric: "auc" or "bosc".
+
+    Raises:
+        ValueError: another metric, or a table without anything to show.
+    """
+    if metric not in _NAMES:
+        raise ValueError(f"unknown metric {metric!r}; valid: {', '.join(_NAMES)}")
+    table = table[(table["seeds"] > 0) | (table["origin"] == "proposed")]
+    if table.empty:
+        raise ValueError("the table has neither measured nor proposed rows to show")
+    labels = list(dict.fromkeys(table["label"]))
+    sets = list(dict.fromkeys(table["test_set"]))
+    sources = [text for text in dict.fromkeys(table["source"]) if text]
+    with style():
+        figure = new_figure(1.7 + 1.45 * len(sets), 1.1 + 0.27 * len(labels))
+        axes = figure.subplots(1, len(sets), sharey=True, sharex=True, squeeze=False)[0]
+        for axis, name in zip(axes, sets, strict=True):
+            cells = table[table["test_set"] == name].set_index("label").reindex(labels)
+            heights = np.arange(len(labels))
+            paper, measured = cells[f"{metric}_paper"], cells[f"{metric}_measured"]
+            axis.hlines(heights, paper, measured, color="#cccccc", lw=1)
+            axis.plot(
+                paper,
+                heights,
+                "o",
+                mfc="white",
+                mec=PAPER_COLOR,
+                ms=5,
+                label="printed in the paper",
+            )
+            axis.errorbar(
+                measured,
+                heights,
+                xerr=cells[f"{metric}_sd"].fillna(0),
+                fmt="s",
+                color=MEASURED_COLOR,
+                ms=4.5,
+                label="measured here",
+            )
+            axis.set_title(name)
+            axis.set_xlabel(_NAMES[metric])
+            axis.grid(axis="x")
+        axes[0].set_yticks(range(len(labels)), labels)
+        axes[0].invert_yaxis()
+        handles, names = axes[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside upper right", ncols=2)
+        mark(figure, ", ".join(f"measured on {s}" for s in sources) or "nothing measured yet")
+    return Plate(figure, _compare_alt(table, metric, sets, ", ".join(sources)))
+
+
+def _compare_alt(table: pd.DataFrame, metric: str, sets: list[str], source: str) -> str:
+    digits = _DIGITS[metric]
+    parts = []
+    # One sentence, not the whole table: where there is an average, the average.
+    for name in ["Average"] if "Average" in sets else sets:
+        cells = table[table["test_set"] == name]
+        measured = cells.dropna(subset=[f"{metric}_measured"])
+        paper = cells[f"{metric}_paper"].dropna()
+        text = "on average " if name == "Average" else f"on {name} "
+        if len(measured):
+            values = measured.set_index("label")[f"{metric}_measured"]
+            text += (
+                f"measured {values.min():.{digits}f} ({values.idxmin()}) to "
+                f"{values.max():.{digits}f} ({values.idxmax()})"
+            )
+        else:
+            text += "nothing measured"
+        if len(paper):
+            text += f", printed {paper.min():.{digits}f} to {paper.max():.{digits}f}"
+        parts.append(text)
+    n = table["label"].nunique()
+    name = _NAMES[metric].removesuffix(" (%)")
+    unit = " in percent" if metric == "bosc" else ""
+    return f"Dot plot of the {name}{unit} of {n} methods{of(source)}: {'; '.join(parts)}."
+
+
+def roc_curves(frames: pd.DataFrame, source: str = "", title: str = "") -> Plate:
+    """ROC curves, real against each manipulation, with the point of the threshold 0.5.
+
+    Args:
+        frames: is_fake, manipulation and fake_score (or p_real), one row a frame or a video.
+        source: the data, for the mark under the axes.
+
+    Raises:
+        ValueError: as :func:`mcxlib.metrics.per_manipulation`.
+    """
+    frames = _with_score(frames)
+    numbers = metrics.per_manipulation(
+        frames["is_fake"], frames["fake_score"], frames["manipulation"]
+    ).set_index("manipulation")
+    with style():
+        figure = new_figure(4.6, 4.4)
+        axis = figure.subplots()
+        axis.plot([0, 1], [0, 1], ls=":", color="#999999", lw=1)
+        for i, name in enumerate(numbers.index.drop("Average")):
+            part = frames[frames["manipulation"].isin(["real", name])]
+            fpr, tpr, thresholds = roc_curve(
+                part["is_fake"].astype(int), part["fake_score"], drop_intermediate=False
+            )
+            color = COLORS.get(name, f"C{i}")
+            text = f"{name}: AUC {numbers.loc[name, 'auc']:.3f}"
+            axis.plot(fpr, tpr, color=color, lw=1.6, label=text)
+            # Thresholds fall; the last one above 0.5 is the decision "score > 0.5".
+            at = int((thresholds > 0.5).sum()) - 1
+            axis.plot(fpr[at], tpr[at], "o", color=color, ms=5, mec="white")
+        axis.set(xlabel="false positive rate", ylabel="true positive rate", title=title)
+        axis.set_aspect("equal")
+        axis.grid()
+        axis.legend(loc="lower right")
+        mark(figure, source)
+    single = numbers.drop(index="Average")
+    each = ", ".join(f"{n} {row.auc:.3f} (BOSC {row.bosc:.3f})" for n, row in single.iterrows())
+    alt = f"ROC curves{of(source)} with AUC by manipulation: {each}; dots mark the threshold 0.5."
+    return Plate(figure, alt)
+
+
+def training_curves(history: pd.DataFrame, source: str = "", title: str = "") -> Plate:
+    """Losses and learning rate by step, validation AUC and BOSC by epoch.
+
+    Args:
+        history: columns step, epoch, total, cross_entropy, score_ranking, lr, and val_auc and
+            val_bosc (NaN but at an epoch's last step).
+
+    Raises:
+        ValueError: missing columns or no row.
+    """
+    needed = [
+        "step",
+        "epoch",
+        "total",
+        "cross_entropy",
+        "score_ranking",
+        "lr",
+        "val_auc",
+        "val_bosc",
+    ]
+    if missing := [name for name in needed if name not in history]:
+        raise ValueError(f"the training history lacks the columns {', '.join(missing)}")
+    if history.empty:
+        raise ValueError("the training history is empty: no step was taken")
+    steps, epochs = history["step"], history.dropna(subset=["val_auc"])
+    with style():
+        figure = new_figure(7.2, 2.9)
+        losses, validation = figure.subplots(1, 2)
+        for name, color in (("cross_entropy", "#0072B2"), ("score_ranking", "#009E73")):
+            losses.plot(steps, history[name], color=color, lw=1, label=name.replace("_", " "))
+        losses.plot(steps, history["total"], color="#222222", lw=1, alpha=0.5, label="total")
+        losses.set(xlabel="step", ylabel="loss", title=title)
+        losses.set_ylim(bottom=0)
+        rate = losses.twinx()
+        rate.spines["right"].set_visible(True)
+        rate.plot(
+            steps, history["lr"], color="#aaaaaa", lw=1, ls="--", label="learning rate (right)"
+        )
+        rate.set_ylim(bottom=0)
+        rate.ticklabel_format(axis="y", style="sci", scilimits=(-2, 2))
+        lines = [line for axis in (losses, rate) for line in axis.get_lines()]
+        losses.legend(lines, [line.get_label() for line in lines], loc="upper right")
+        validation.plot(epochs["step"], epochs["val_auc"], "o-", color="#0072B2", ms=3, label="AUC")
+        validation.plot(
+            epochs["step"], epochs["val_bosc"], "s-", color="#D55E00", ms=3, label="BOSC"
+        )
+        validation.axhline(0.5, color="#999999", ls=":", lw=1)
+        validation.set(xlabel="step", ylabel="validation", ylim=(min(0.45, _low(epochs)), 1.005))
+        validation.grid(axis="y")
+        validation.legend(loc="lower right")
+        mark(figure, source)
+    alt = (
+        f"Training curves over {len(steps)} steps{of(source)}: the total loss goes from "
+        f"{history['total'].iloc[0]:.2f} to {history['total'].iloc[-1]:.2f}"
+    )
+    if len(epochs):
+        alt += (
+            f", validation AUC from {epochs['val_auc'].iloc[0]:.3f} to "
+            f"{epochs['val_auc'].iloc[-1]:.3f} (best {epochs['val_auc'].max():.3f}), BOSC from "
+            f"{epochs['val_bosc'].iloc[0]:.3f} to {epochs['val_bosc'].iloc[-1]:.3f}"
+        )
+    return Plate(figure, alt + ".")
+
+
+def _low(epochs: pd.DataFrame) -> float:
+    low = epochs[["val_auc", "val_bosc"]].min(axis=None) if len(epochs) else np.nan
+    return 0.45 if np.isnan(low) else low - 0.02
+
+
+def score_distributions(frames: pd.DataFrame, source: str = "", bins: int = 25) -> Plate:
+    """Scores of real and fake, a panel a data set, with the decision threshold 0.5.
+
+    Two data sets may be ranked equally well (AUC) and yet differ in BOSC, because the scores of
+    one lie on one side of the fixed threshold: here that is seen.
+
+    Args:
+        frames: dataset, is_fake and fake_score (or p_real), one row a frame or a video.
+    """
+    frames = _with_score(frames)
+    names = list(dict.fromkeys(frames["dataset"]))
+    edges = np.linspace(0, 1, bins + 1)
+    parts = []
+    with style():
+        figure = new_figure(1.2 + 2.1 * len(names), 2.7)
+        axes = figure.subplots(1, len(names), sharex=True, squeeze=False)[0]
+        for axis, name in zip(axes, names, strict=True):
+            part = frames[frames["dataset"] == name]
+            fake = part["is_fake"].astype(bool)
+            text = []
+            for kind, rows, color in (
+                ("real", part[~fake], MEASURED_COLOR),
+                ("fake", part[fake], FAKE_COLOR),
+            ):
+                if rows.empty:
+                    continue
+                # Shares, because there are several fakes to a real video.
+                weights = np.full(len(rows), 1 / len(rows))
+                axis.hist(
+                    rows["fake_score"],
+                    edges,
+                    weights=weights,
+                    color=color,
+                    alpha=0.55,
+                    label=f"{kind} ({len(rows)})",
+                )
+                above = (rows["fake_score"] > 0.5).mean()
+                text.append(f"{100 * above:.1f} % of {len(rows)} {kind}")
+            axis.axvline(0.5, color="#222222", lw=1, ls="--")
+            axis.set(xlabel="score of fake", title=name, xlim=(0, 1))
+            axis.set_ylim(top=1.3 * axis.get_ylim()[1])  # room for the legend
+            axis.legend(loc="upper center", ncols=2, columnspacing=1, handlelength=1)
+            parts.append(f"{name} {' and '.join(text)}")
+        axes[0].set_ylabel("share")
+        mark(figure, source)
+    alt = f"Histograms of the score of fake{of(source)}; above the threshold 0.5: "
+    return Plate(figure, alt + "; ".join(parts) + ".")
+
+
+def _with_score(frames: pd.DataFrame) -> pd.DataFrame:
+    if "fake_score" in frames:
+        return frames
+    if "p_real" not in frames:
+        raise ValueError("the scores have neither a column fake_score nor p_real")
+    return frames.assign(fake_score=1 - frames["p_real"].astype(np.float64))

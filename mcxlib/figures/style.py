@@ -1,0 +1,120 @@
+"""One quiet look for all figures, the mark that names their data, and files that never differ.
+
+Figures are made without ``pyplot``: nothing global is changed, no window or backend is needed, and
+a figure that is no longer used is freed.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from mcxlib.files import replacing
+
+# The palette of Okabe and Ito, which stays distinct with any common form of colour blindness; the
+# markers say the same once more, for prints in grey.
+COLORS: Mapping[str, str] = MappingProxyType(
+    {"real": "#0072B2", "DF": "#E69F00", "F2F": "#009E73", "FS": "#CC79A7", "NT": "#D55E00"}
+)
+MARKERS: Mapping[str, str] = MappingProxyType(
+    {"real": "o", "DF": "s", "F2F": "^", "FS": "D", "NT": "v"}
+)
+PAPER_COLOR = "#767676"
+MEASURED_COLOR = "#0072B2"
+FAKE_COLOR = "#D55E00"
+
+_SETTINGS = {
+    "font.family": "DejaVu Sans",  # ships with matplotlib: the same letters on every machine
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#444444",
+    "axes.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.8,
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "figure.facecolor": "white",
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 110,
+    "savefig.dpi": 110,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The project's look, inside the block only; on top of matplotlib's defaults, not a user's."""
+    with matplotlib.rc_context():
+        # Not rcdefaults: that would also change the backend of a running session.
+        matplotlib.rcParams.update(
+            {k: v for k, v in matplotlib.rcParamsDefault.items() if "backend" not in k}
+        )
+        matplotlib.rcParams.update(_SETTINGS)
+        yield
+
+
+class Plate(NamedTuple):
+    """A figure with its alternative text; shows itself in a notebook."""
+
+    figure: Figure
+    alt: str
+    """One sentence: what is seen, with the numbers."""
+
+    def _repr_png_(self) -> bytes:
+        return png(self)
+
+    def __repr__(self) -> str:
+        return self.alt
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, in inches; call inside :func:`style`."""
+    return Figure(figsize=(width, height))
+
+
+def mark(figure: Figure, source: str) -> None:
+    """Say under the axes which data the figure's numbers come from; nothing for ""."""
+    if source:
+        figure.supxlabel(f"Data: {source}", x=0.01, ha="left", fontsize=7, color="#555555")
+
+
+def of(source: str) -> str:
+    """The same for the alternative text: " (synthetic demonstration data)"."""
+    return f" ({source})" if source else ""
+
+
+def png(plate: Plate) -> bytes:
+    """The figure as PNG: the same bytes for the same data, without date or software version."""
+    buffer = io.BytesIO()
+    with style():
+        plate.figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def save(plate: Plate, path: Path | str) -> Path:
+    """Write a plate as a PNG file, whole or not at all; returns the path.
+
+    Raises:
+        ValueError: a file name that does not end in ``.png``.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise ValueError(
+            f"figures are saved as PNG; give a name that ends in .png, not {path.name}"
+        )
+    content = png(plate)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+    return path

@@ -1,0 +1,137 @@
+"""Features and labels -> the image pairs a training step compares (paper, section 4.1).
+
+"We locate its most similar image from both its own class and the rest classes for each image by
+calculating the distance between features": image i is paired with its nearest other image of its
+own class, and with its nearest image of any other class. The result is plain index tensors, so
+whatever consumes the pairs need not know how they were found.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+DISTANCES = ("euclidean", "cosine")
+"""The distances the paper names; its experiments' code uses the first by default."""
+
+
+class Pairs(NamedTuple):
+    """Index tensors (P,), int64: pair p compares images ``first[p]`` and ``second[p]``."""
+
+    first: Tensor
+    second: Tensor
+
+
+def mine_pairs(
+    features: Tensor, labels: Tensor, distance: str = "euclidean", *, complete: bool = False
+) -> Pairs:
+    """Pair every image with its nearest same-class and its nearest other-class image.
+
+    First come all same-class pairs, then all other-class pairs, each in image order. An image
+    whose class has no second member gets no same-class pair; when all labels are equal there are
+    no other-class pairs. Equal distances: the lowest index wins. No gradient is recorded.
+
+    The number of pairs depends on the labels alone. With ``complete=True`` the caller promises
+    that every class in the batch has at least two members and that there are at least two
+    classes (what ``BalancedBatchSampler`` yields); the result is then always 2B pairs and the
+    host never waits for the device. Without the promise, labels on an accelerator cost one wait,
+    while labels on the CPU cost none wherever the features are.
+
+    A distance that is NaN or infinite loses to every finite one, and if all of an image's
+    distances are such, the lowest index of the right kind is taken: broken features never pair an
+    image with itself or with the wrong kind of class.
+
+    Args:
+        features: (B, D), floating point. Compared in float32, or float64 if given so.
+        labels: (B,), integer, on the features' device or on the CPU.
+        distance: ``"euclidean"`` or ``"cosine"`` (1 - cosine similarity; a zero vector is at
+            distance 1 from everything).
+        complete: see above. A broken promise raises when labels are on the CPU; elsewhere it is
+            not looked at and gives wrong pairs.
+
+    Returns:
+        :class:`Pairs` on the features' device.
+
+    Raises:
+        ValueError: for an unknown distance, wrong shapes or dtypes, or a broken promise.
+    """
+    if distance not in DISTANCES:
+        raise ValueError(f"unknown distance {distance!r}; valid names: {', '.join(DISTANCES)}")
+    _check(features, labels)
+    images = len(labels)
+    if images < 2 and not complete:
+        empty = torch.empty(0, dtype=torch.int64, device=features.device)
+        return Pairs(empty, empty.clone())
+
+    same = labels[:, None] == labels[None, :]
+    candidates = torch.stack([same.fill_diagonal_(False), labels[:, None] != labels[None, :]])
+    has_partner = candidates.any(dim=2).flatten()
+    if complete and labels.device.type == "cpu" and not has_partner.all():
+        raise ValueError(
+            "complete=True promises two members of every class and two classes, but "
+            f"{int((~has_partner).sum())} of {2 * images} partners do not exist; "
+            "pass complete=False"
+        )
+
+    nearest = _nearest(_distances(features.detach(), distance), candidates.to(features.device))
+    anchors = torch.arange(images, device=features.device).repeat(2)
+    if complete:
+        return Pairs(anchors, nearest)
+    # The one place that has to know a number on the host: how many pairs there are.
+    found = has_partner.nonzero().flatten().to(features.device, non_blocking=True)
+    return Pairs(anchors[found], nearest[found])
+
+
+def _check(features: Tensor, labels: Tensor) -> None:
+    if features.ndim != 2:
+        raise ValueError(f"features must have shape (B, D), not {tuple(features.shape)}")
+    if not features.is_floating_point():
+        raise ValueError(f"features must be floating point, not {features.dtype}")
+    if labels.ndim != 1 or len(labels) != len(features):
+        raise ValueError(
+            f"labels must have shape ({len(features)},) to match features "
+            f"{tuple(features.shape)}, not {tuple(labels.shape)}"
+        )
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise ValueError(f"labels must be integers, not {labels.dtype}")
+
+
+def _distances(features: Tensor, distance: str) -> Tensor:
+    """(B, B) distances, or for cosine a monotone function of them."""
+    if features.dtype != torch.float64:
+        features = features.float()
+    if distance == "euclidean":
+        return _euclidean(features)
+    # Chord between unit vectors: grows with 1 - cosine, and unlike 1 - u.v it still tells small
+    # angles apart. Dividing by the largest entry first keeps the norm from overflowing.
+    tiny = torch.finfo(features.dtype).tiny
+    scaled = features / features.abs().amax(dim=1, keepdim=True).clamp(min=tiny)
+    norm = torch.linalg.vector_norm(scaled, dim=1, keepdim=True)
+    chord = _euclidean(scaled / norm.clamp(min=tiny))
+    zero = norm == 0
+    return chord.masked_fill(zero | zero.T, 2**0.5)  # the chord of cosine distance 1
+
+
+def _euclidean(features: Tensor) -> Tensor:
+    # Differences, not |a|^2 + |b|^2 - 2ab: that expansion loses all digits when features share a
+    # large offset, and gives exact duplicates a distance other than zero. pdist takes each pair
+    # once and lists the upper triangle row by row; it is many times faster than cdist without
+    # matrix products, and needs no boolean indexing to be spread to a square.
+    images = len(features)
+    upper = torch.ones(images, images, dtype=torch.bool, device=features.device).triu_(1)
+    square = features.new_zeros(images, images).masked_scatter_(upper, torch.pdist(features))
+    return square + square.T
+
+
+def _nearest(distances: Tensor, candidates: Tensor) -> Tensor:
+    """Lowest index of the smallest distance among the candidates of each row.
+
+    ``distances`` (B, B), ``candidates`` (2, B, B) bool -> (2B,) int64; rows without a candidate
+    hold an index of no meaning.
+    """
+    largest = torch.finfo(distances.dtype).max
+    finite = torch.nan_to_num(distances, nan=largest, posinf=largest)
+    # Of several equal minima argmin returns the first, as its documentation promises.
+    return finite.masked_fill(~candidates, torch.inf).argmin(dim=2).flatten()

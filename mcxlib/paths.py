@@ -1,0 +1,68 @@
+"""Where data, runs and results live. No other module knows a path.
+
+The project folder is ``$MCX_HOME`` if set, else the nearest folder at or above the working
+directory that holds both ``_config.yml`` and ``mcxlib/`` (so notebooks find it whether papermill
+runs them from the repository root or nbval from ``notebooks/``), else the working directory.
+Each of ``data``, ``runs`` and ``results`` can be moved elsewhere (a scratch disk, say) with
+``$MCX_DATA``, ``$MCX_RUNS`` and ``$MCX_RESULTS``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def home() -> Path:
+    """The project folder."""
+    if value := os.environ.get("MCX_HOME"):
+        return Path(value).expanduser().resolve()
+    here = Path.cwd().resolve()
+    for folder in (here, *here.parents):
+        if (folder / "_config.yml").is_file() and (folder / "mcxlib").is_dir():
+            return folder
+    return here
+
+
+def _folder(variable: str, name: str) -> Path:
+    value = os.environ.get(variable)
+    return Path(value).expanduser().resolve() if value else home() / name
+
+
+def data(preset: str) -> Path:
+    """Everything made from videos under one preset: manifests, crops, synthetic videos."""
+    return _folder("MCX_DATA", "data") / preset
+
+
+def runs(preset: str) -> Path:
+    """One folder a training run: configuration, weights, history, provenance, scores."""
+    return _folder("MCX_RUNS", "runs") / preset
+
+
+def results(preset: str) -> Path:
+    """Tables and figures computed from stored scores."""
+    return _folder("MCX_RESULTS", "results") / preset
+
+
+def videos(preset: str) -> Path:
+    """The folder that holds one folder a data set, as its distributor lays it out.
+
+    The synthetic presets make it themselves; for the real data sets set ``$MCX_VIDEOS``.
+    """
+    if preset == "paper":
+        return _folder("MCX_VIDEOS", "datasets")
+    return data(preset) / "videos"
+
+
+def manifest(preset: str, dataset: str) -> Path:
+    return data(preset) / "manifests" / f"{dataset}.parquet"
+
+
+def crops(preset: str, dataset: str) -> Path:
+    """Folder of a data set's crops; the table of its rows is this path plus ``.parquet``."""
+    return data(preset) / "crops" / dataset
+
+
+def book_inputs() -> Path:
+    """What the book reads besides its own pages: executed notebooks, tables, figures."""
+    return _folder("MCX_BOOK", "book/generated")

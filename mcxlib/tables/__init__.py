@@ -1,0 +1,26 @@
+"""Tables 1 to 3 with the paper's and the measured number side by side, from stored scores."""
+
+from mcxlib.tables.checks import intervals, summary, verify
+from mcxlib.tables.compare import closed_set, cross_dataset, overall
+from mcxlib.tables.output import Display, show, wide, write, write_table
+from mcxlib.tables.stored import DATASETS, FACEFORENSICS, Run, find_runs, held_out, read_scores
+
+__all__ = [
+    "DATASETS",
+    "FACEFORENSICS",
+    "Display",
+    "Run",
+    "closed_set",
+    "cross_dataset",
+    "find_runs",
+    "held_out",
+    "intervals",
+    "overall",
+    "read_scores",
+    "show",
+    "summary",
+    "verify",
+    "wide",
+    "write",
+    "write_table",
+]

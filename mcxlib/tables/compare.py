@@ -1,0 +1,174 @@
+"""The paper's three tables, each number beside the one measured from stored scores.
+
+One row a cell, in print order; then the measured rows that the paper's table does not have. The
+paper's number, the measured one, the data it was measured on and whether it was measured at all
+are columns of their own, so that nothing is ever mixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mcxlib import CLASSES, colorspace, metrics, paper
+from mcxlib.tables.stored import DATASETS, FACEFORENSICS, Run, find_runs, held_out, read_scores
+
+MEASURED = "measured"
+NOT_RUN = "not run"
+NOT_IN_PAPER = "not in the paper's table"
+
+# What one run gives on the data of one table: test_set, n_real, n_fake, source and the metrics.
+Measure = Callable[[Run], pd.DataFrame]
+
+
+def closed_set(runs_dir: Path | str) -> pd.DataFrame:
+    """Table 1: real against each manipulation on FaceForensics++'s test part, frame by frame.
+
+    Columns: table, label, method, colorspace, variant, test_set (DF, F2F, FS, NT, Average), origin
+    and printed (the paper's), bosc_paper, auc_paper, bosc_measured, auc_measured (mean over
+    seeds), bosc_sd, auc_sd (over seeds; NaN for one), seeds (their number), backbone, n_real,
+    n_fake (frames, of one seed), source (the data measured on), status. BOSC in percent.
+
+    ``status`` is "measured", "not run" or "not in the paper's table" (measured too). Runs with
+    settings other than their preset's have rows of their own, named by their digest.
+
+    Raises:
+        ValueError: no runs folder, unreadable scores, or scores that lack a class; says which.
+    """
+    return _compare("Table 1", paper.table1(), find_runs(runs_dir), _closed, ("bosc", "auc"))
+
+
+def overall(runs_dir: Path | str) -> pd.DataFrame:
+    """Table 2: the closed set in one number.
+
+    The paper's accuracy column mixes two measures, so both are measured: ``bosc_measured`` (mean
+    over the manipulations, as in Table 1, which is what the paper's own rows print) and
+    ``acc_measured`` (share of right decisions over all test frames, which is what its quoted rows
+    print); ``paper_measure`` says which of the two ``acc_paper`` is. Other columns and errors as in
+    :func:`closed_set`; ``test_set`` is "overall".
+    """
+    printed = paper.table2().assign(test_set="overall", origin="")
+    table = _compare("Table 2", printed, find_runs(runs_dir), _overall, ("acc", "auc", "bosc"))
+    own = table["method"].isin(["mcx-api", "api-net"])
+    measure = np.where(table["acc_paper"].isna(), "", np.where(own, "BOSC", "accuracy"))
+    table = table.drop(columns="bosc_paper")
+    table.insert(table.columns.get_loc("acc_paper") + 1, "paper_measure", measure)
+    return table
+
+
+def cross_dataset(runs_dir: Path | str) -> pd.DataFrame:
+    """Table 3: three further data sets, video by video (the mean of a video's frame scores).
+
+    Columns and errors as in :func:`closed_set`; n_real and n_fake count videos.
+    """
+    return _compare("Table 3", paper.table3(), find_runs(runs_dir), _cross, ("bosc", "auc"))
+
+
+def _closed(run: Run) -> pd.DataFrame:
+    return _by_manipulation(run, held_out(run, FACEFORENSICS))
+
+
+def _by_manipulation(run: Run, test: pd.DataFrame) -> pd.DataFrame:
+    if test.empty:
+        return test
+    table = metrics.per_manipulation(test["is_fake"], test["fake_score"], test["manipulation"])
+    table["bosc"] *= 100
+    table = table.rename(columns={"manipulation": "test_set"})
+    return table.assign(source=run.source(FACEFORENSICS))
+
+
+def _overall(run: Run) -> pd.DataFrame:
+    test = held_out(run, FACEFORENSICS)
+    if test.empty:
+        return test
+    right = (test["fake_score"] > 0.5) == test["is_fake"].astype(bool)
+    return _by_manipulation(run, test).tail(1).assign(test_set="overall", acc=100 * right.mean())
+
+
+def _cross(run: Run) -> pd.DataFrame:
+    scores = read_scores(run)
+    rows = []
+    for column, dataset in DATASETS.items():
+        test = held_out(run, dataset, scores)
+        if test.empty:
+            continue
+        videos = metrics.video_scores(test)
+        fake, score = videos["is_fake"].astype(bool), videos["fake_score"]
+        rows.append(
+            {
+                "test_set": column,
+                "n_real": int((~fake).sum()),
+                "n_fake": int(fake.sum()),
+                "bosc": 100 * metrics.bosc(fake, score),
+                "auc": metrics.auc(fake, score),
+                "source": run.source(dataset),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _compare(
+    name: str, printed: pd.DataFrame, runs: list[Run], measure: Measure, names: tuple[str, ...]
+) -> pd.DataFrame:
+    key = ["method", "colorspace", "variant", "test_set"]
+    printed = printed.rename(columns={m: f"{m}_paper" for m in names if m in printed})
+    printed = printed.assign(variant="", order=range(len(printed)))
+    measured = _measured(runs, measure, names, key)
+    table = printed.merge(measured, on=key, how="outer")
+
+    extra = table["order"].isna()
+    table.loc[extra, "label"] = [
+        paper.printed_label(row.method, row.colorspace)
+        + (f", other settings {row.variant}" if row.variant else "")
+        for row in table[extra].itertuples()
+    ]
+    table[["origin", "printed"]] = table[["origin", "printed"]].fillna("")
+    table[["source", "backbone"]] = table[["source", "backbone"]].fillna("")
+    table["seeds"] = table["seeds"].fillna(0).astype(int)
+    table["status"] = np.where(extra, NOT_IN_PAPER, np.where(table["seeds"] > 0, MEASURED, NOT_RUN))
+    for m in names:
+        if f"{m}_paper" not in table:
+            table[f"{m}_paper"] = np.nan
+    table = table.assign(table=name, rank=table.apply(_rank, axis=1))
+    table = table.sort_values(["order", "rank"], na_position="last", kind="stable")
+    columns = ["table", "label", "method", "colorspace", "variant", "test_set", "origin", "printed"]
+    for kind in ("paper", "measured", "sd"):
+        columns += [f"{m}_{kind}" for m in names]
+    columns += ["seeds", "backbone", "n_real", "n_fake", "source", "status"]
+    table[["n_real", "n_fake"]] = table[["n_real", "n_fake"]].astype("Int64")
+    return table[columns].reset_index(drop=True)
+
+
+def _measured(
+    runs: list[Run], measure: Measure, names: tuple[str, ...], key: list[str]
+) -> pd.DataFrame:
+    """Mean and spread over the seeds of runs that are otherwise the same."""
+    parts = []
+    for run in runs:
+        part = measure(run)
+        if not part.empty:
+            columns = {k: getattr(run, k) for k in ("method", "colorspace", "variant", "backbone")}
+            parts.append(part.assign(**columns))
+    columns = ["seeds", "backbone", "n_real", "n_fake", "source"]
+    columns += [f"{m}_{kind}" for m in names for kind in ("measured", "sd")]
+    if not parts:
+        # Typed, so that the merge meets no mixed columns.
+        kinds = {c: "str" for c in (*key, "backbone", "source")}
+        return pd.DataFrame({c: pd.Series(dtype=kinds.get(c, "float")) for c in (*key, *columns)})
+    groups = pd.concat(parts, ignore_index=True).groupby(key, sort=False)
+    table = groups[["backbone", "n_real", "n_fake", "source"]].first()
+    table["seeds"] = groups.size()
+    for m in names:
+        table[f"{m}_measured"] = groups[m].mean()
+        table[f"{m}_sd"] = groups[m].std(ddof=1)
+    return table.reset_index()
+
+
+def _rank(row: pd.Series) -> tuple[int, int, str, int]:
+    """Order of the rows the paper does not have: its nine colour spaces first, then by name."""
+    spaces = (*colorspace.PAPER_SPECS, row.colorspace)
+    sets = (*CLASSES[1:], "Average", "overall", *paper.CROSS_DATASETS)
+    return (bool(row.variant), spaces.index(row.colorspace), row.label, sets.index(row.test_set))

@@ -1,0 +1,112 @@
+"""Crops -> tensors: exact pixels, augmentation that depends on nothing but its seed."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from mcxlib.data import frames
+
+
+def stored(rows, folder, i):
+    return np.load(folder / rows.loc[i, "file"])[rows.loc[i, "row"]]
+
+
+def test_test_images_are_the_central_part(crop_tables):
+    rows, folder = crop_tables
+    images, labels = frames.CropDataset(rows, folder, 32).__getitems__([7, 0])
+    assert images.dtype == torch.uint8
+    assert images.shape == (2, 3, 32, 32)
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    for image, i in zip(images, (7, 0), strict=True):
+        expected = stored(rows, folder, i)[4:36, 4:36]
+        np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), expected)
+    assert labels.tolist() == rows.loc[[7, 0], "class_index"].tolist()
+
+
+def test_training_images_are_parts_of_the_crop_or_its_mirror(crop_tables):
+    rows, folder = crop_tables
+    dataset = frames.CropDataset(rows, folder, 32, augment=True, seed=3)
+    seen = set()
+    for epoch in range(30):
+        dataset.epoch = epoch
+        image = dataset.__getitems__([5])[0][0].permute(1, 2, 0).numpy()
+        crop = stored(rows, folder, 5)
+        hits = [
+            (top, left, flip)
+            for flip in (False, True)
+            for top in range(9)
+            for left in range(9)
+            if np.array_equal(
+                image, crop[top : top + 32, left : left + 32][:, :: -1 if flip else 1]
+            )
+        ]
+        assert len(hits) == 1
+        seen.add(hits[0])
+    assert len({s[0] for s in seen}) > 4
+    assert {s[2] for s in seen} == {False, True}
+
+
+def test_augmentation_ignores_batching_and_workers(crop_tables):
+    rows, folder = crop_tables
+    dataset = frames.CropDataset(rows, folder, 32, augment=True, seed=3)
+    order = frames.in_order(len(rows), 16)
+    plain = torch.cat([x for x, _ in frames.loader(dataset, order)])
+    worked = torch.cat([x for x, _ in frames.loader(dataset, order, workers=2)])
+    single = torch.cat([dataset.__getitems__([i])[0] for i in range(len(rows))])
+    assert torch.equal(plain, worked)
+    assert torch.equal(plain, single)
+    copied = pickle.loads(pickle.dumps(dataset))
+    assert torch.equal(copied.__getitems__([3])[0], dataset.__getitems__([3])[0])
+
+
+def test_to_float_keeps_values_and_memory_order():
+    x = torch.arange(2 * 3 * 4 * 4, dtype=torch.uint8).reshape(2, 3, 4, 4)
+    x = x.to(memory_format=torch.channels_last)
+    y = frames.to_float(x, torch.device("cpu"))
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    np.testing.assert_allclose(y.numpy(), x.numpy().astype(np.float64) / 255, rtol=1e-6)
+
+
+def test_too_small_crops_are_named(crop_tables):
+    rows, folder = crop_tables
+    with pytest.raises(ValueError, match=r"crops of 40 px are smaller than the input of 64 px"):
+        frames.CropDataset(rows, folder, 64).__getitems__([0])
+
+
+def test_join_keeps_faces_only_and_names_empty_splits():
+    crops = pd.DataFrame(
+        {
+            "dataset": "d",
+            "video_id": ["a", "a", "b"],
+            "frame_index": [0, 1, 0],
+            "status": ["ok", "no_face", "ok"],
+        }
+    )
+    manifest = pd.DataFrame(
+        {
+            "dataset": "d",
+            "video_id": ["a", "b"],
+            "split": ["train", "test"],
+            "is_fake": [False, True],
+            "manipulation": ["real", "lips"],
+            "target_id": ["1", "2"],
+            "donor_id": ["", "1"],
+        }
+    )
+    rows = frames.join(crops, manifest)
+    assert rows["class_index"].tolist() == [0, -1]
+    assert frames.join(crops, manifest, "test")["video_id"].tolist() == ["b"]
+    with pytest.raises(ValueError, match=r"'val'.*train"):
+        frames.join(crops, manifest, "val")
+
+
+def test_fingerprint_sees_labels_and_not_row_order(crop_tables):
+    rows, _ = crop_tables
+    shuffled = rows.sample(frac=1, random_state=0)
+    assert frames.fingerprint(rows) == frames.fingerprint(shuffled)
+    changed = rows.copy()
+    changed.loc[3, "class_index"] = 4
+    assert frames.fingerprint(rows) != frames.fingerprint(changed)

@@ -1,0 +1,89 @@
+"""Notebook parameters: good ones become a configuration, everything else is refused by name; and
+each committed notebook is small, executed, and checks more than it ignores."""
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from mcxlib import colorspace, matrix, notebook
+from mcxlib.config import load
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+
+
+def test_parameters_become_the_configuration():
+    namespace = {
+        "preset": "test",
+        "colorspace": "rgb+hsv",
+        "epochs": None,
+        "_i1": "x = 1",
+        "In": [],
+    }
+    config = notebook.configure(namespace, "preset", "colorspace", "epochs")
+    assert config == load("test", colorspace="rgb+hsv")
+
+
+def test_misspelt_parameter_is_refused():
+    namespace = {"preset": "test", "colorspace": "rgb", "colourspace": "hsv"}
+    with pytest.raises(ValueError, match=r"no parameter 'colourspace'; did you mean 'colorspace'"):
+        notebook.configure(namespace, "preset", "colorspace")
+
+
+def test_parameters_of_the_notebook_alone_are_known_but_no_settings():
+    namespace = {"preset": "test", "perplexity": 5.0}
+    assert notebook.configure(namespace, "preset", also=("perplexity",)) == load("test")
+    with pytest.raises(ValueError, match="perplexity"):
+        notebook.configure(namespace, "preset")
+
+
+def test_modules_and_functions_are_no_parameters():
+    namespace = {"preset": "test", "np": json, "f": print, "Path": Path}
+    assert notebook.configure(namespace, "preset") == load("test")
+
+
+def test_unknown_notebook():
+    with pytest.raises(ValueError, match=r"unknown notebook '07_x'; valid: 01_data"):
+        notebook.execute("07_x")
+
+
+def test_matrix_is_the_papers_nine_and_its_base_architecture():
+    assert matrix.COLORSPACES == colorspace.PAPER_SPECS
+    runs = notebook.matrix(load("demo"))
+    assert [r.colorspace for r in runs if r.method == "mcx-api"] == list(colorspace.PAPER_SPECS)
+    assert [r.run_id for r in runs if r.method == "api-net"] == ["api-net_rgb_seed0"]
+    assert notebook.label(runs[5]) == "MCX-API(RGB+CIELab)"
+
+
+def test_differences_are_those_of_the_preset():
+    table = notebook.differences(load("demo", epochs=2)).set_index("setting")
+    assert table.loc["epochs"].tolist() == ["100", "2"]
+    assert table.loc["crop_size"].tolist() == ["512", "112"]
+    assert "margin" not in table.index
+    assert notebook.differences(load("paper")).empty
+
+
+@pytest.mark.parametrize("name", notebook.NOTEBOOKS)
+def test_committed_notebooks(name):
+    path = FOLDER / f"{name}.ipynb"
+    assert path.stat().st_size < 1_000_000
+    book = nbformat.read(path, as_version=4)
+    nbformat.validate(book)
+    code = [c for c in book.cells if c.cell_type == "code"]
+    assert len(code) <= 15, "a notebook this long is a module that has not been written yet"
+    assert all(c.execution_count for c in code), "nbval passes a cell without a count unchecked"
+    ignored = [c for c in code if "nbval-ignore-output" in c.metadata.get("tags", [])]
+    assert len(ignored) <= len(code) / 2
+    compared = [c for c in code if c not in ignored and c.outputs]
+    assert len(compared) >= len(code) / 2 - 1.5, "imports and parameters print nothing"
+    parameters = [c for c in code if "parameters" in c.metadata.get("tags", [])]
+    assert len(parameters) == 1
+    assert '"demo"' in parameters[0].source
+    assert not any("class " in line[:6] for c in code for line in c.source.splitlines())
+    for cell in code:
+        if any("image/png" in o.get("data", {}) for o in cell.outputs):
+            mystnb = cell.metadata["mystnb"]
+            assert len(mystnb["image"]["alt"]) > 40
+            assert mystnb["figure"]["name"].startswith(f"fig-{name[:2]}")
+            assert "ynthetic demonstration data" in mystnb["figure"]["caption"]

@@ -1,0 +1,148 @@
+"""The transcribed tables and the findings on them, against values worked by hand on the paper."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mcxlib import colorspace, paper
+
+
+def cell(table, label, test_set):
+    return table.query("label == @label and test_set == @test_set").iloc[0]
+
+
+def test_tables_hold_every_printed_row_and_spot_values():
+    one, two, three = paper.table1(), paper.table2(), paper.table3()
+    assert (one["label"].nunique(), two["label"].nunique(), three["label"].nunique()) == (12, 8, 15)
+    assert one.groupby("label")["test_set"].apply(list).map(tuple).nunique() == 1
+    first = cell(one, "MCX-API(RGB)", "F2F")
+    assert (first["bosc"], first["auc"], first["printed"]) == (99.90, 0.9986, "99.90/0.9986")
+    assert cell(one, "MCX-API(RGB)", "FS")["printed"] == "98.5/0.9993"
+    last = cell(three, "MCX-API(RGB+YCbCr)", "Celeb-DF")
+    assert (last["bosc"], last["auc"]) == (90.87, 0.90)
+
+
+def test_a_dash_in_the_paper_is_missing_not_zero():
+    three = paper.table3()
+    assert cell(three, "FTCN", "Celeb-DF")[["bosc", "auc"]].isna().all()
+    lips = cell(three, "LipForensics", "Celeb-DF")
+    assert np.isnan(lips["bosc"])
+    assert lips["auc"] == 0.820
+    assert lips["printed"] == "-/0.820"
+
+
+def test_callers_cannot_spoil_the_tables():
+    mine = paper.table1()
+    mine["bosc"] = 0.0
+    del mine["auc"]
+    assert paper.table1()["bosc"].min() == 75.34
+
+
+@pytest.mark.parametrize(
+    ("label", "method", "spec"),
+    [
+        ("MCX-API(RGB+CIELab)", "mcx-api", "rgb+lab"),
+        ("MCX-API(RGB+LAB+YCbCr)", "mcx-api", "rgb+lab+ycbcr"),
+        ("MCX-API(HSV)", "mcx-api", "hsv"),
+        ("API-Net(ResNet101) [58]", "api-net", "rgb"),
+        ("API-Net", "api-net", "rgb"),
+        ("Xception [14]", "xception", "rgb"),
+        ("F3-Net [40]", "f3-net", ""),
+    ],
+)
+def test_labels(label, method, spec):
+    found = paper.entry(label)
+    assert (found.method, found.colorspace) == (method, spec)
+
+
+def test_labels_and_specs_are_inverse_and_cover_the_nine():
+    for spec in colorspace.PAPER_SPECS:
+        assert paper.entry(paper.printed_label("mcx-api", spec)).colorspace == spec
+    both = pd.concat([paper.table1(), paper.table3()]).query("method == 'mcx-api'")
+    # YCbCr alone is named in the text of section 4.2.1, but no table has such a row.
+    assert set(colorspace.PAPER_SPECS) - set(both["colorspace"]) == {"ycbcr"}
+
+
+def test_unknown_colour_space_in_a_label_names_the_known_ones():
+    with pytest.raises(ValueError, match=r"'XYZ'.*RGB, HSV, CIELab, YCbCr"):
+        paper.entry("MCX-API(RGB+XYZ)")
+
+
+def test_printed_averages_agree_with_their_rows():
+    found = paper.averages().set_index(["label", "metric"])
+    assert found["agrees"].all()
+    assert len(found) == 12 + 9  # three methods have no AUC
+    # (98.75 + 99.90 + 98.50 + 96.75) / 4
+    assert found.loc[("MCX-API(RGB)", "bosc"), "mean"] == pytest.approx(98.475)
+    # (0.9963 + 0.9972 + 0.9960 + 0.9870) / 4
+    assert found.loc[("MCX-API(RGB+CIELab+YCbCr)", "auc"), "mean"] == pytest.approx(0.994125)
+
+
+def test_a_wrong_average_would_be_found(monkeypatch):
+    table = paper.table1()
+    at = (table["label"] == "MCX-API(RGB)") & (table["test_set"] == "Average")
+    table.loc[at, "bosc"] = 98.50
+    monkeypatch.setattr(paper, "table1", lambda: table)
+    wrong = paper.averages().query("not agrees")
+    assert wrong[["label", "metric"]].values.tolist() == [["MCX-API(RGB)", "bosc"]]
+
+
+def test_one_cell_is_off_the_quarter_percent_grid():
+    off = paper.off_grid()
+    assert off[["label", "test_set", "bosc"]].values.tolist() == [["MCX-API(RGB)", "F2F", 99.90]]
+    assert off.loc[0, "difference"] == pytest.approx(-0.10)
+    # On the grid of 0.5 many more are off: the finding depends on the step.
+    assert len(paper.off_grid(0.5)) > 5
+
+
+def test_text_against_tables():
+    wrong = paper.contradictions().set_index(["section", "label", "test_set", "metric"])
+    assert wrong["finding"].to_dict() == {
+        ("4.2.1", "MCX-API(RGB)", "DF", "bosc"): "number differs",
+        ("4.2.1", "MCX-API(YCbCr)", "NT", "bosc"): "no such row",
+        ("4.2.2", "MCX-API(CIELab)", "KoDF", "bosc"): "number differs",
+        ("4.2.2", "MCX-API(CIELab)", "KoDF", "auc"): "rank differs",
+    }
+    assert wrong["stated"].tolist() == [98.87, 97.00, 81.86, 0.90]
+    assert wrong["printed"].tolist() == pytest.approx([98.75, np.nan, 81.16, 0.90], nan_ok=True)
+    # LipForensics' 0.929 stands above the 0.90 that the text calls best.
+    assert wrong["leader"].iloc[-1] == "LipForensics"
+
+
+def test_ranks_with_ties_share_the_better_one():
+    # RGB and RGB+HSV both print 98.75 on DF; RGB and RGB+YCbCr both 0.9993 AUC on FS.
+    claims = paper.text_claims().set_index(["label", "test_set", "metric"])
+    assert claims.loc[("MCX-API(RGB)", "DF", "bosc"), "rank"] == 1
+    assert claims.loc[("MCX-API(RGB+YCbCr)", "FS", "auc"), "rank"] == 1
+    assert claims.loc[("MCX-API(RGB+HSV+CIELab)", "FakeAV", "bosc"), "rank"] == 2
+
+
+def test_every_printed_pair_is_possible_and_these_are_not_concave():
+    three, one = paper.pair_bounds(3), paper.pair_bounds(1)
+    assert len(three) == 15 * 3 - 3  # FTCN, LipForensics and POI lack one pair each
+    assert len(one) == 9 * 4
+    assert three["possible"].all()
+    assert one["possible"].all()
+    dented = paper.dented_pairs(3)[["label", "test_set"]].values.tolist()
+    assert dented == [
+        ["Xception", "FakeAV"],
+        ["Xception", "KoDF"],
+        ["Xception", "Celeb-DF"],
+        ["MCX-API(RGB+YCbCr)", "Celeb-DF"],
+    ]
+    assert paper.dented_pairs(1)[["label", "test_set"]].values.tolist() == [["MCX-API(RGB)", "F2F"]]
+
+
+def test_bounds_of_single_pairs_by_hand():
+    three = paper.pair_bounds(3).set_index(["label", "test_set"])
+    xception = three.loc[("Xception", "FakeAV")]
+    assert (xception["min_auc"], xception["max_auc"]) == pytest.approx((0.0, 2 * 0.2399))
+    ours = three.loc[("MCX-API(RGB+YCbCr)", "Celeb-DF")]
+    assert (ours["min_auc"], ours["max_auc"]) == pytest.approx((2 * 0.9087 - 1, 1.0))
+    # Just inside by its rounding: 81.16 % and an AUC of "0.90"; 74.63 % and "0.75".
+    assert three.loc[("MCX-API(HSV)", "FakeAV"), "concave"]
+
+
+def test_no_pairs_in_table_2():
+    with pytest.raises(ValueError, match="valid: 1, 3"):
+        paper.pair_bounds(2)

@@ -1,0 +1,314 @@
+"""Tables from hand-made scores, against values worked by hand and against scikit-learn."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+
+from mcxlib import CLASSES, paper, tables
+
+# Fake scores of four frames (two videos) a class. At 0.5: 3 of 4 real frames are right.
+HAND = {
+    "real": (0.1, 0.2, 0.3, 0.6),
+    "DF": (0.9, 0.8, 0.7, 0.55),  # all 4 right; 15 of 16 pairs in order
+    "F2F": (0.9, 0.2, 0.7, 0.4),  # 2 right; 12.5 of 16 (one tie)
+    "FS": (0.5, 0.5, 0.5, 0.5),  # 0 right, 0.5 is called real; 12 of 16
+    "NT": (0.95, 0.95, 0.95, 0.95),  # 4 right; 16 of 16
+}
+BOSC = {"DF": 87.5, "F2F": 62.5, "FS": 37.5, "NT": 87.5, "Average": 68.75}
+AUC = {"DF": 15 / 16, "F2F": 12.5 / 16, "FS": 12 / 16, "NT": 1.0, "Average": 0.8671875}
+# Two videos of two frames a class. Means: real 0.4 and 0.7, fake 0.6 and 0.2.
+CROSS = {"real": (0.1, 0.7, 0.6, 0.8), "Celeb-synthesis": (0.9, 0.3, 0.2, 0.2)}
+
+
+def frames(dataset, kinds, split="test"):
+    rows = []
+    for kind, scores in kinds.items():
+        for i, score in enumerate(scores):
+            p_real = np.float32(1 - score)
+            rest = (1 - p_real) / 4
+            video = f"{split}-{kind}-{i // 2}"
+            about = (dataset, video, i % 2, split, kind != "real", kind, str(i), "")
+            rows.append((*about, p_real, rest, rest, rest, rest))
+    columns = ["dataset", "video_id", "frame_index", "split", "is_fake", "manipulation"]
+    columns += ["target_id", "donor_id", *(f"p_{name}" for name in CLASSES)]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def store(runs_dir, scores, method="mcx-api", spec="rgb", seed=0, preset="demo", digest=""):
+    run_id = f"{method}_{spec}_seed{seed}" + (f"_{digest}" if digest else "")
+    folder = runs_dir / run_id / "scores"
+    folder.mkdir(parents=True)
+    config = {"run_id": run_id, "method": method, "colorspace": spec, "backbone": "slim_xception"}
+    text = json.dumps(config | {"seed": seed, "preset": preset})
+    (folder.parent / "config.json").write_text(text)
+    for name, part in scores.groupby("dataset"):
+        part.to_parquet(folder / f"{name}.parquet", index=False)
+    return folder.parent
+
+
+def every(closed=HAND, cross=CROSS):
+    parts = [frames("FaceForensics++", closed), frames("Celeb-DF-v2", cross)]
+    # Validation frames with every decision wrong: whatever uses them is far off.
+    wrong = {kind: (0.9,) * 4 if kind == "real" else (0.1,) * 4 for kind in HAND}
+    return pd.concat([*parts, frames("FaceForensics++", wrong, "val")], ignore_index=True)
+
+
+def random_scores(seed):
+    rng = np.random.default_rng(seed)
+    kinds = {name: rng.random(40).round(2) for name in HAND}
+    parts = [frames("FaceForensics++", kinds)]
+    for dataset in tables.DATASETS.values():
+        parts.append(frames(dataset, {k: rng.random(30) for k in ("real", "made", "made too")}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def cells(table, label):
+    return table.query("label == @label").set_index("test_set")
+
+
+def test_closed_set_by_hand(tmp_path):
+    store(tmp_path, every())
+    row = cells(tables.closed_set(tmp_path), "MCX-API(RGB)")
+    assert row["bosc_measured"].to_dict() == pytest.approx(BOSC)
+    assert row["auc_measured"].to_dict() == pytest.approx(AUC)
+    assert row["bosc_paper"].to_dict() == {
+        "DF": 98.75, "F2F": 99.90, "FS": 98.5, "NT": 96.75, "Average": 98.48
+    }  # fmt: skip
+    assert row[["n_real", "n_fake"]].loc["DF"].tolist() == [4, 4]
+    assert set(row["status"]) == {"measured"}
+    assert set(row["source"]) == {"synthetic demonstration data"}
+    assert row["bosc_sd"].isna().all()
+
+
+def test_overall_by_hand_gives_bosc_and_accuracy_apart(tmp_path):
+    store(tmp_path, every())
+    row = cells(tables.overall(tmp_path), "MCX-API(RGB)").loc["overall"]
+    # Right: 3 real, 4 DF, 2 F2F, 0 FS, 4 NT of 20.
+    assert row["acc_measured"] == pytest.approx(65.0)
+    assert row["bosc_measured"] == pytest.approx(68.75)
+    assert row["auc_measured"] == pytest.approx(0.8671875)
+    assert (row["acc_paper"], row["paper_measure"]) == (98.48, "BOSC")
+    other = cells(tables.overall(tmp_path), "M2TR").loc["overall"]
+    assert (other["acc_paper"], other["paper_measure"]) == (97.93, "accuracy")
+
+
+def test_cross_dataset_by_hand_is_by_video(tmp_path):
+    store(tmp_path, every())
+    row = cells(tables.cross_dataset(tmp_path), "MCX-API(RGB)")
+    # Video means: real 0.4 right, 0.7 wrong; fake 0.6 right, 0.2 wrong; one pair of four in order.
+    assert row.loc["Celeb-DF", ["bosc_measured", "auc_measured"]].tolist() == [50.0, 0.25]
+    assert row.loc["Celeb-DF", ["n_real", "n_fake"]].tolist() == [2, 2]
+    assert row["status"].to_dict() == {
+        "FakeAV": "not run", "KoDF": "not run", "Celeb-DF": "measured"
+    }  # fmt: skip
+    assert row.loc["KoDF", ["bosc_paper", "auc_paper"]].tolist() == [78.09, 0.87]
+    assert np.isnan(row.loc["KoDF", "bosc_measured"])
+
+
+def test_seeds_are_averaged_and_their_spread_given(tmp_path):
+    store(tmp_path, every())
+    better = HAND | {"FS": (0.7, 0.7, 0.7, 0.7)}  # BOSC 87.5, AUC 1
+    store(tmp_path, every(better), seed=1)
+    row = cells(tables.closed_set(tmp_path), "MCX-API(RGB)").loc["FS"]
+    assert row["seeds"] == 2
+    assert row["bosc_measured"] == pytest.approx((37.5 + 87.5) / 2)
+    assert row["bosc_sd"] == pytest.approx(50 / np.sqrt(2))
+    assert row["auc_measured"] == pytest.approx((0.75 + 1) / 2)
+    shown = tables.wide(tables.closed_set(tmp_path)).set_index("Method")
+    assert shown.loc["MCX-API(RGB)", "FS measured"] == "62.50±35.36 / 0.8750±0.1768"
+
+
+def test_all_paper_rows_and_measured_extras_in_order(tmp_path):
+    store(tmp_path, every(), digest="0a1b2c")
+    for spec in ("ycbcr", "hsv", "rgb+hsv"):
+        store(tmp_path, every(), spec=spec)
+    table = tables.closed_set(tmp_path)
+    labels = list(dict.fromkeys(table["label"]))
+    printed = list(dict.fromkeys(paper.table1()["label"]))
+    extras = ["MCX-API(HSV)", "MCX-API(YCbCr)", "MCX-API(RGB), other settings 0a1b2c"]
+    assert labels == printed + extras
+    assert set(table.query("label in @extras")["status"]) == {"not in the paper's table"}
+    assert table.query("label in @extras")["bosc_paper"].isna().all()
+    assert table.query("label in @extras")["bosc_measured"].notna().all()
+    # The changed run must not lend its numbers to the row of the preset's settings.
+    plain = cells(table, "MCX-API(RGB)")
+    assert set(plain["status"]) == {"not run"}
+    assert plain["bosc_measured"].isna().all()
+    # HSV stands in Table 3, though not in Table 1.
+    row = cells(tables.cross_dataset(tmp_path), "MCX-API(HSV)").loc["Celeb-DF"]
+    assert (row["status"], row["bosc_paper"], row["bosc_measured"]) == ("measured", 75.67, 50.0)
+
+
+def test_source_names_the_real_data_set_for_the_paper_preset(tmp_path):
+    store(tmp_path, every(), preset="paper")
+    assert cells(tables.closed_set(tmp_path), "MCX-API(RGB)")["source"]["DF"] == "FaceForensics++"
+    cross = cells(tables.cross_dataset(tmp_path), "MCX-API(RGB)")["source"]
+    assert cross.to_dict() == {"FakeAV": "", "KoDF": "", "Celeb-DF": "Celeb-DF-v2"}
+
+
+def test_presets_are_never_mixed(tmp_path):
+    store(tmp_path, every())
+    store(tmp_path, every(), spec="hsv", preset="paper")
+    with pytest.raises(ValueError, match="presets demo, paper"):
+        tables.closed_set(tmp_path)
+
+
+def test_against_scikit_learn_and_verify(tmp_path):
+    for spec, seed in (("rgb", 0), ("rgb", 1), ("lab", 0)):
+        store(tmp_path, random_scores(seed + len(spec)), spec=spec, seed=seed)
+    one, three = tables.closed_set(tmp_path), tables.cross_dataset(tmp_path)
+    scores = random_scores(3 + 0)
+    part = scores[(scores["dataset"] == "FaceForensics++")]
+    part = part[part["manipulation"].isin(["real", "F2F"])]
+    lab = cells(one, "MCX-API(CIELab)").loc["F2F"]
+    assert lab["bosc_measured"] == pytest.approx(
+        100 * balanced_accuracy_score(part["is_fake"], part["p_real"] < 0.5)
+    )
+    assert lab["auc_measured"] == pytest.approx(roc_auc_score(part["is_fake"], -part["p_real"]))
+    for table in (one, tables.overall(tmp_path), three):
+        assert tables.verify(table, tmp_path) < 1e-12
+    one.loc[one["seeds"] > 0, "auc_measured"] += 0.001
+    assert tables.verify(one, tmp_path) == pytest.approx(0.001)
+    three.loc[three["seeds"] > 0, "bosc_measured"] += 2
+    assert tables.verify(three, tmp_path) == pytest.approx(0.02)
+
+
+def test_verify_refuses_what_it_cannot_check(tmp_path):
+    with pytest.raises(ValueError, match="no measured number"):
+        tables.verify(tables.closed_set(tmp_path), tmp_path)
+    store(tmp_path, every())
+    table = tables.closed_set(tmp_path)
+    store(tmp_path, every(), seed=1)
+    with pytest.raises(ValueError, match=r"counts 1 runs, .* holds 2"):
+        tables.verify(table, tmp_path)
+
+
+def test_intervals_hold_the_number_and_count_videos(tmp_path):
+    store(tmp_path, every())
+    found = tables.intervals(tmp_path, 1, draws=200).set_index("test_set")
+    assert found["bosc"].to_dict() == pytest.approx({k: BOSC[k] for k in CLASSES[1:]})
+    assert found.loc["DF", ["videos_real", "videos_fake"]].tolist() == [2, 2]
+    assert (found["bosc_low"] <= found["bosc"]).all()
+    assert (found["bosc"] <= found["bosc_high"]).all()
+    # Real videos are right in 2 and 1 of 2 frames, all of NT is right: 75 % to 100 %, no other.
+    assert found.loc["NT", ["bosc_low", "bosc_high"]].tolist() == [75.0, 100.0]
+    assert tables.intervals(tmp_path, 3, draws=50)["test_set"].tolist() == ["Celeb-DF"]
+    with pytest.raises(ValueError, match="valid: 1, 3"):
+        tables.intervals(tmp_path, 2)
+
+
+def test_summary(tmp_path):
+    assert tables.summary(tmp_path)["runs"] == 0
+    store(tmp_path, every())
+    store(tmp_path, random_scores(0), spec="hsv")
+    found = tables.summary(tmp_path)
+    assert json.loads(json.dumps(found)) == found
+    assert (found["runs"], found["source"]) == (2, "synthetic demonstration data")
+    assert found["closed_set"]["MCX-API(RGB)"] == pytest.approx(
+        {"bosc": 68.75, "auc": 0.8671875, "bosc_paper": 98.48, "auc_paper": 0.9968}
+    )
+    assert found["closed_set"]["MCX-API(HSV)"]["bosc_paper"] is None
+    assert found["closed_set_best"] == "MCX-API(RGB)"  # random scores have an AUC of about 0.5
+    assert found["cross_dataset"]["MCX-API(RGB)"]["Celeb-DF"]["auc"] == 0.25
+    assert list(found["cross_dataset_mean"]) == ["MCX-API(HSV)"]  # RGB lacks two data sets
+    three = found["cross_dataset"]["MCX-API(HSV)"].values()
+    assert found["cross_dataset_mean"]["MCX-API(HSV)"]["auc"] == pytest.approx(
+        sum(v["auc"] for v in three) / 3
+    )
+
+
+def test_written_files(tmp_path):
+    runs, results = tmp_path / "runs", tmp_path / "results"
+    store(runs, every())
+    names = [path.name for path in tables.write(runs, results)]
+    assert names == [f"table{i}.{kind}" for i in (1, 2, 3) for kind in ("csv", "parquet")]
+    assert sorted(p.name for p in results.iterdir()) == sorted(names)  # no temporary left
+    printed = pd.read_csv(results / "table1.csv", dtype=str).set_index("Method")
+    row = printed.loc["MCX-API(RGB)"]
+    assert row[["F2F paper", "F2F measured"]].tolist() == ["99.90 / 0.9986", "62.50 / 0.7812"]
+    assert row["Status"] == "measured on synthetic demonstration data"
+    other = printed.loc["MesoNet"]
+    assert other[["DF paper", "DF measured", "Status"]].tolist() == ["89.55 / -", "–", "not run"]
+    second = pd.read_csv(results / "table2.csv", dtype=str).set_index("Method")
+    assert second.loc["API-Net", ["ACC paper", "which is", "AUC paper"]].tolist() == [
+        "87.40", "BOSC", "0.9664"
+    ]  # fmt: skip
+    assert second.loc["MCX-API(RGB)", "accuracy measured"] == "65.00"
+    tidy = pd.read_parquet(results / "table3.parquet")
+    pd.testing.assert_frame_equal(tidy, tables.cross_dataset(runs), check_dtype=False)
+    before = {name: (results / name).read_bytes() for name in names}
+    tables.write(runs, results)
+    assert before == {name: (results / name).read_bytes() for name in names}
+
+
+def test_nothing_is_written_when_one_table_fails(tmp_path):
+    store(tmp_path / "runs", every().query("dataset != 'Celeb-DF-v2' or not is_fake"))
+    with pytest.raises(ValueError, match="Celeb-DF-v2: no scores of fake"):
+        tables.write(tmp_path / "runs", tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_display_is_the_same_every_time_and_whole(tmp_path):
+    store(tmp_path, every())
+    table = tables.closed_set(tmp_path)
+    first, second = tables.show(table), tables.show(table)
+    assert first._repr_html_() == second._repr_html_()
+    assert "id=" not in first._repr_html_()
+    assert "..." not in repr(first)
+    for text in (repr(first), first._repr_html_()):
+        assert "62.50 / 0.7812" in text
+        assert "not run" in text
+
+
+def test_what_is_not_a_scored_run_is_left_out(tmp_path):
+    store(tmp_path, every())
+    (tmp_path / "logs").mkdir()
+    half = store(tmp_path, every(), spec="hsv")
+    for file in (half / "scores").iterdir():
+        file.unlink()
+    assert [run.run_id for run in tables.find_runs(tmp_path)] == ["mcx-api_rgb_seed0"]
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(ValueError, match=r"no runs folder .*nowhere; train and score"):
+        tables.closed_set(tmp_path / "nowhere")
+
+
+def test_missing_classes_are_named(tmp_path):
+    store(tmp_path, every().query("manipulation not in ['F2F', 'NT']"))
+    with pytest.raises(ValueError, match=r"mcx-api_rgb_seed0.*FaceForensics\+\+.*of F2F, NT;"):
+        tables.closed_set(tmp_path)
+
+
+def test_scores_of_another_split_only(tmp_path):
+    store(tmp_path, every().query("split == 'val'"))
+    with pytest.raises(ValueError, match=r"test part of FaceForensics.*real, DF, F2F, FS, NT"):
+        tables.closed_set(tmp_path)
+
+
+def test_unreadable_and_incomplete_files(tmp_path):
+    run = store(tmp_path, every())
+    file = run / "scores" / "FaceForensics++.parquet"
+    good = pd.read_parquet(file)
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"FaceForensics\+\+\.parquet cannot be read"):
+        tables.closed_set(tmp_path)
+    good.drop(columns=["p_NT", "split"]).to_parquet(file)
+    with pytest.raises(ValueError, match="lacks the columns split, p_NT"):
+        tables.closed_set(tmp_path)
+    good.assign(p_real=np.where(good.index == 3, np.nan, good["p_real"])).to_parquet(file)
+    with pytest.raises(ValueError, match="do not sum to 1"):
+        tables.closed_set(tmp_path)
+    pd.concat([good, good.tail(1)]).to_parquet(file)
+    with pytest.raises(ValueError, match="1 frames are scored twice"):
+        tables.closed_set(tmp_path)
+    good.to_parquet(file)
+    (run / "config.json").write_text('{"run_id": "a", "seed": 0}')
+    with pytest.raises(ValueError, match="lacks the key 'method'"):
+        tables.closed_set(tmp_path)
+    (run / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"config\.json cannot be read"):
+        tables.closed_set(tmp_path)
