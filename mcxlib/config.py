@@ -31,9 +31,9 @@ BACKBONES = MappingProxyType(
 
 _DEMO: dict[str, Any] = {
     # Two cores, minutes instead of days: small crops, and the few steps they allow.
-    "crop_size": 112,
-    "input_size": 96,
-    "epochs": 9,
+    "crop_size": 96,
+    "input_size": 80,
+    "epochs": 11,
     # The synthetic videos are a second long: spread the frames instead of taking the first ones,
     # which would be near copies of each other.
     "frame_rule": "even",

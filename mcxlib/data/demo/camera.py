@@ -39,7 +39,7 @@ class Camera:
         image = image * (self.gains * self.vignette[..., None])
         if self.blur > 0.2:
             image = cv2.GaussianBlur(image, (0, 0), self.blur)
-        grey = image @ np.array([0.299, 0.587, 0.114], np.float32)
+        grey = cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2GRAY)
         image = grey[..., None] + self.saturation * (image - grey[..., None])
         # Highlights roll off instead of clipping.
         image = np.clip(image, 0, 1.6)

@@ -133,9 +133,9 @@ def _states(
     t = np.arange(frames) * 0.1
     yaw, pitch = _wander(rng, t, 0.30, 0.4), _wander(rng, t, 0.14, 0.4)
     roll = _wander(rng, t, 0.10, 0.4)
-    scale = height * rng.uniform(0.30, 0.37) * (1 + _wander(rng, t, 0.03))
+    scale = height * rng.uniform(0.33, 0.39) * (1 + _wander(rng, t, 0.03))
     cx = width * (0.5 + _wander(rng, t, 0.07, 0.3))
-    cy = height * (0.47 + _wander(rng, t, 0.03, 0.3))
+    cy = height * (0.485 + _wander(rng, t, 0.025, 0.3))
     talk = rng.uniform(0.2, 0.9)
     mouth = np.clip(
         talk * (0.35 + 0.65 * np.sin(2 * np.pi * rng.uniform(0.8, 1.6) * t + rng.uniform(0, 7))),
@@ -257,7 +257,10 @@ def render_frame(clip: Clip, index: int) -> np.ndarray:
     matrix = np.array([[cr * k, -sr * k, 0], [sr * k, cr * k, 0]])
     centre = matrix[:, :2] @ [n / 2, n * (0.9 - 0.2) / 4]
     neck_x = pose.cx + pose.scale * (0.10 * np.sin(pose.yaw) - 0.5 * np.sin(pose.roll))
-    matrix[:, 2] = [neck_x - centre[0], pose.cy + 0.9 * pose.scale - centre[1]]
+    matrix[:, 2] = [
+        neck_x - centre[0],
+        pose.cy + (0.76 + 0.4 * (clip.person.chin - 0.85)) * pose.scale - centre[1],
+    ]
     over(cv2.warpAffine(clip.body * [level, level, level, 1], matrix, (width, height)))
 
     canonical = draw_canonical(clip, state.expression, pose, state.light)

@@ -27,7 +27,13 @@ def write_video(path: Path, frames: Sequence[np.ndarray], fps: int, crf: int) ->
             stream.pix_fmt = "yuv420p"
             stream.time_base = Fraction(1, fps)
             stream.codec_context.flags |= av.codec.context.Flags.bitexact
-            stream.options = {"crf": str(crf), "preset": "veryfast", "threads": "1"}
+            stream.options = {
+                "crf": str(crf),
+                "preset": "veryfast",
+                "threads": "1",
+                # With x264's default lookahead the same frames can give different bytes.
+                "x264-params": "sync-lookahead=0:rc-lookahead=0:lookahead-threads=1",
+            }
             stream.codec_context.thread_count = 1
             for index, image in enumerate(frames):
                 frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")

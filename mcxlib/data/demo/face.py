@@ -19,6 +19,11 @@ def canonical_grid(n: int) -> tuple[np.ndarray, np.ndarray]:
     return _GRIDS[n]
 
 
+def _dot(normals: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Cosines, without BLAS: its threads would fight with the other processes."""
+    return cv2.transform(normals, np.asarray(direction, np.float32)[None])
+
+
 def _window(n: int, x0: float, x1: float, y0: float, y1: float) -> tuple[slice, slice]:
     lo, hi = to_pixels(np.array([y0, x0]), n), to_pixels(np.array([y1, x1]), n)
     return (
@@ -144,7 +149,7 @@ def draw_face(head: Head, e: Expression, light: np.ndarray, ambient: float) -> n
         _draw_eye(albedo, p, e, side)
     _draw_mouth(albedo, p, e)
 
-    lambert = (head.normals.reshape(-1, 3) @ light.astype(np.float32)).reshape(n, n)
+    lambert = _dot(head.normals, light)
     # A soft terminator, as light scatters in skin, and redder in the half-dark.
     wrapped = np.clip((lambert + 0.25) / 1.25, 0, None)
     shaded = np.empty((n, n, 4), np.float32)
@@ -156,9 +161,7 @@ def draw_face(head: Head, e: Expression, light: np.ndarray, ambient: float) -> n
     strength = float(np.linalg.norm(light)) + 1e-6
     half = light / strength + np.array([0, 0, 1.0])
     half /= np.linalg.norm(half)
-    specular = (
-        np.clip(head.normals.reshape(-1, 3) @ half.astype(np.float32), 0, 1).reshape(n, n) ** 24
-    )
+    specular = cv2.pow(np.clip(_dot(head.normals, half), 0, 1), 24)
     shaded[..., :3] += (0.16 * strength * specular * head.gloss)[..., None]
     shaded[..., :3] *= alpha[..., None]
     shaded[..., 3] = alpha

@@ -44,7 +44,10 @@ def _strands(p: Person, rng: np.random.Generator, x, y) -> np.ndarray:
             table, u.astype(np.float32), v.astype(np.float32), cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REFLECT,
         )  # fmt: skip
-    shine = np.exp(-(((radius - 0.98) / 0.10) ** 2))
+    if p.curl:  # curls: rounded clumps instead of strands
+        clumps = noise(rng, (n, n), (46, 46)) + 0.6 * noise(rng, (n, n), (90, 90))
+        out = out * (1 - 0.85 * p.curl) + 0.9 * p.curl * clumps
+    shine = (1 - p.curl) * np.exp(-(((radius - 0.98) / 0.10) ** 2))
     return np.clip(1 + 0.30 * out + 0.45 * shine * (1 + 0.4 * out), 0.3, 2.4).reshape(n, n)
 
 
@@ -54,7 +57,7 @@ def _surface(p: Person, rng: np.random.Generator, x, y) -> np.ndarray:
     along = np.clip((y - p.eye_y + 0.05) / (ny - p.eye_y + 0.05), 0, 1)
     ridge = (0.03 + 0.085 * along**1.3) * np.exp(-((x / (0.045 + 0.035 * along)) ** 2))
     ridge *= smoothstep(p.eye_y - 0.16, p.eye_y + 0.08, y) * (
-        1 - smoothstep(ny - 0.03, ny + 0.03, y)
+        1 - smoothstep(ny - 0.05, ny + 0.05, y)
     )
     h = ridge + 0.05 * blob(x, y, 0, ny - 0.035, 0.06, 0.05)
     for side in (-1, 1):
@@ -69,7 +72,7 @@ def _surface(p: Person, rng: np.random.Generator, x, y) -> np.ndarray:
     h += 0.045 * blob(x, y, 0, p.chin - 0.10, 0.13, 0.085)
     h -= 0.010 * blob(x, y, 0, (ny + p.mouth_y) / 2, 0.02, 0.05)
     n = x.shape[0]
-    h += 0.0022 * noise(rng, (n, n), (44, 44)) + 0.0012 * noise(rng, (n, n), (100, 100))
+    h += 0.0014 * noise(rng, (n, n), (44, 44)) + 0.0010 * noise(rng, (n, n), (100, 100))
     return h
 
 
@@ -83,8 +86,8 @@ def build_head(p: Person, n: int = 256) -> Head:
     ny = p.eye_y + p.nose_len
 
     # Skin.
-    tone = 0.022 * noise(rng, (n, n), (9, 9)) + 0.020 * noise(rng, (n, n), (30, 30))
-    tone += 0.020 * noise(rng, (n, n), (80, 80)) + 0.012 * noise(rng, (n, n), (170, 170))
+    tone = 0.020 * noise(rng, (n, n), (7, 7)) + 0.014 * noise(rng, (n, n), (30, 30))
+    tone += 0.020 * noise(rng, (n, n), (80, 80)) + 0.016 * noise(rng, (n, n), (170, 170))
     albedo = skin * (1 + tone[..., None] * np.array([0.8, 1.0, 1.1], np.float32))
     mottle = noise(rng, (n, n), (16, 16)) * 0.02
     albedo[..., 0] *= 1 + mottle
@@ -112,7 +115,7 @@ def build_head(p: Person, n: int = 256) -> Head:
             0.45 * blob(x, y, side * (p.nose_w + 0.025), ny - 0.02, 0.022, 0.05),
         )
     mix(albedo, red, 0.35 * p.blush * blob(x, y, 0, ny - 0.03, 0.08, 0.05))
-    mix(albedo, skin * [0.70, 0.58, 0.55], 0.50 * blob(x, y, 0, ny + 0.04, 0.10, 0.025))
+    mix(albedo, skin * [0.75, 0.64, 0.60], 0.40 * blob(x, y, 0, ny + 0.045, 0.10, 0.03))
     mix(albedo, skin * [0.72, 0.62, 0.60], 0.45 * blob(x, y, 0, p.mouth_y + 0.11, 0.11, 0.03))
     if p.freckles:
         spots = noise(rng, (n, n), (85, 85))
@@ -145,7 +148,7 @@ def build_head(p: Person, n: int = 256) -> Head:
     grown *= 1 - 0.9 * blob(x, y, 0, p.mouth_y, p.mouth_w * 0.9, 0.05)
     grown = np.maximum(grown, blob(x, y, 0, (ny + p.mouth_y) / 2 + 0.015, p.mouth_w * 0.9, 0.035))
     grown *= 1 - 0.9 * blob(x, y, 0, p.mouth_y + 0.02, p.mouth_w * 0.8, 0.045)
-    rough = np.clip(0.75 + 0.30 * noise(rng, (n, n), (110, 110)), 0, 1.2)
+    rough = np.clip(0.85 + 0.22 * noise(rng, (n, n), (130, 200)), 0, 1.2)
     if p.beard:
         mix(albedo, hair * 0.9 + skin * 0.08, np.clip(p.beard * grown * rough, 0, 0.92))
 
@@ -160,8 +163,8 @@ def build_head(p: Person, n: int = 256) -> Head:
 
     # Nostrils.
     for side in (-1, 1):
-        hole = blob(x, y, side * p.nose_w * 0.52, ny + 0.006, 0.030, 0.015)
-        mix(albedo, skin * [0.22, 0.13, 0.12], np.clip(1.15 * hole, 0, 0.9))
+        hole = blob(x, y, side * p.nose_w * 0.52, ny + 0.006, 0.026, 0.013)
+        mix(albedo, skin * [0.26, 0.15, 0.13], np.clip(1.0 * hole, 0, 0.8))
 
     # Surface: an ellipsoid, flatter in front, with the details on top.
     height = cv2.GaussianBlur(_surface(p, rng, x, y), (0, 0), n / 256 * 1.2)
@@ -194,7 +197,7 @@ def build_head(p: Person, n: int = 256) -> Head:
 
     # Hair: everything above the hairline and outside it down to the sides.
     strands = _strands(p, rng, x, y)
-    ragged = 0.018 * noise(rng, (n, n), (3, 60)) + 0.02 * noise(rng, (n, n), (3, 14))
+    ragged = 0.010 * noise(rng, (n, n), (4, 70)) + 0.014 * noise(rng, (n, n), (3, 12))
     arch = p.hairline + 0.30 * np.clip(np.abs(x) / p.width, 0, 1.2) ** 3.2
     arch += 0.10 * np.exp(-(((x - p.parting) / 0.35) ** 2)) * -0.6
     if p.long_hair:
@@ -205,13 +208,16 @@ def build_head(p: Person, n: int = 256) -> Head:
         np.clip(1 - np.abs(np.minimum(y + 0.12, 0) / (top - 0.12)) ** 2.4, 0, 1)
     )
     wave = (
-        0.02 * noise(rng, (n, n), (12, 2)) if p.long_hair else 0.008 * noise(rng, (n, n), (30, 2))
+        0.02 * noise(rng, (n, n), (12, 2)) if p.long_hair else 0.006 * noise(rng, (n, n), (30, 2))
     )
+    if p.curl:
+        wave = wave + 0.022 * p.curl * noise(rng, (n, n), (26, 26))
     shell = smoothstep(-2 * px, 2 * px, outer_w + wave - np.abs(x)) * (outer_w > 0.02)
-    cap = smoothstep(0.02, -0.02, y - arch - ragged)
+    soft = 0.03 if p.long_hair else 0.05
+    cap = smoothstep(soft, -soft, y - arch - ragged)
     side_end = 0.62 + 0.1 * p.hair_side if p.long_hair else p.hair_side
     inner = w - (0.05 if p.long_hair else 0.045) * (1 - 0.4 * y)
-    sides = smoothstep(-0.02, 0.02, np.abs(x) - inner + ragged) * smoothstep(
+    sides = smoothstep(-0.03, 0.03, np.abs(x) - inner + ragged) * smoothstep(
         0.10, -0.06, y - side_end - ragged
     )
     if not p.long_hair:
@@ -220,8 +226,9 @@ def build_head(p: Person, n: int = 256) -> Head:
     # The hair throws a soft shadow on the forehead.
     shadow = cv2.GaussianBlur(coverage, (0, 0), n / 256 * 5)
     albedo *= (1 - 0.35 * shadow * (1 - coverage))[..., None]
-    mix(albedo, hair * strands[..., None], coverage)
     alpha = np.maximum(alpha, coverage)
+    # Beside the head there is no skin to shine through thin hair.
+    mix(albedo, hair * strands[..., None], coverage / np.maximum(alpha, 1e-3))
     skin_gloss = blob(x, y, 0, ny - 0.05, 0.07, 0.12) + 0.7 * blob(x, y, 0, -0.35, 0.3, 0.15)
     for side in (-1, 1):
         skin_gloss = skin_gloss + 0.6 * blob(x, y, side * 0.34, 0.12, 0.13, 0.09)
@@ -230,8 +237,11 @@ def build_head(p: Person, n: int = 256) -> Head:
     back = np.zeros((n, n, 4), np.float32)
     if p.long_hair:
         flare = p.width + 0.55 * p.hair_volume + 0.05 + 0.10 * smoothstep(-0.1, 0.9, y)
-        area = smoothstep(-2 * px, 2 * px, flare + wave - np.abs(x))
-        area *= smoothstep(-0.75, -0.55, y) * smoothstep(1.22, 0.98, y + 0.8 * ragged)
+        flare = flare * np.sqrt(
+            np.clip(1 - np.abs(np.minimum(y + 0.12, 0) / (top - 0.12)) ** 2.4, 0, 1)
+        )
+        area = smoothstep(-2 * px, 2 * px, flare + wave - np.abs(x)) * (flare > 0.05)
+        area *= smoothstep(1.22, 0.98, y + 0.8 * ragged)
         back[..., :3] = hair * strands[..., None] * (0.55 * area)[..., None]
         back[..., 3] = area
     return Head(

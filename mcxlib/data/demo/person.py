@@ -65,6 +65,7 @@ class Person:
     parting: float
     long_hair: bool
     beard: float
+    curl: float
     freckles: float
     blush: float
     age: float
@@ -87,7 +88,7 @@ def draw_person(seed: tuple[int, ...]) -> Person:
     hair = _HAIR[rng.integers(0, 7 if tone < 1.5 else 3)] * u(0.85, 1.15)
     iris = _IRIS[rng.integers(0, 4 if tone < 1.5 else 2)]
     rosy = np.array([0.74, 0.34, 0.34]) if female else np.array([0.78, 0.48, 0.43])
-    lips = skin * 0.42 + rosy * (0.35 + 0.6 * skin.mean()) * 0.58
+    lips = skin * 0.32 + rosy * (0.32 + 0.6 * skin.mean()) * 0.68
     eye_y = u(-0.06, 0.0)
     return Person(
         seed=tuple(seed),
@@ -98,8 +99,8 @@ def draw_person(seed: tuple[int, ...]) -> Person:
         squareness=u(2.0, 2.5) if female else u(2.2, 3.1),
         eye_x=u(0.235, 0.275),
         eye_y=eye_y,
-        eye_w=u(0.118, 0.142),
-        eye_h=u(0.058, 0.078) if female else u(0.048, 0.068),
+        eye_w=u(0.126, 0.148),
+        eye_h=u(0.066, 0.084) if female else u(0.056, 0.074),
         eye_tilt=u(-0.04, 0.14),
         brow_y=eye_y - (u(0.15, 0.19) if female else u(0.125, 0.165)),
         brow_thick=u(0.016, 0.026) if female else u(0.026, 0.042),
@@ -109,14 +110,15 @@ def draw_person(seed: tuple[int, ...]) -> Person:
         nose_w=u(0.078, 0.10) if female else u(0.09, 0.118),
         mouth_y=u(0.455, 0.50),
         mouth_w=u(0.175, 0.215),
-        lip_up=u(0.03, 0.048) if female else u(0.02, 0.038),
-        lip_low=u(0.045, 0.065) if female else u(0.035, 0.055),
+        lip_up=u(0.042, 0.062) if female else u(0.030, 0.048),
+        lip_low=u(0.058, 0.080) if female else u(0.044, 0.066),
         hairline=u(-0.60, -0.46),
-        hair_volume=u(0.07, 0.17),
+        hair_volume=u(0.08, 0.17) if female else u(0.03, 0.16),
         hair_side=u(-0.15, 0.25),
         parting=u(-0.35, 0.35),
         long_hair=female and bool(rng.random() < 0.85),
         beard=0.0 if female else float(rng.choice([0.0, 0.15, 0.3, 0.8], p=[0.3, 0.3, 0.2, 0.2])),
+        curl=float(rng.random() < 0.3) * u(0.5, 1.0),
         freckles=float(rng.random() < 0.3) * u(0.4, 1.0),
         blush=u(0.3, 1.0),
         age=u(0.1, 1.0),

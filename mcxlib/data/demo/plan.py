@@ -56,13 +56,14 @@ STYLES = MappingProxyType(
 RECIPES = MappingProxyType(
     {
         "FaceForensics++": Recipe(),
-        "Celeb-DF-v2": Recipe(df_size=54, df_rank=12, df_colour=0.95, df_feather=0.20),
+        "Celeb-DF-v2": Recipe(df_size=72, df_rank=20, df_colour=0.97, df_feather=0.22),
         "KoDF": Recipe(
-            df_size=50, df_rank=10, df_colour=0.95, df_feather=0.18, fs_feather=0.10, fs_colour=0.9,
-            f2f_smooth=0.012, f2f_contrast=0.6,
+            df_size=66, df_rank=16, df_colour=0.95, df_feather=0.18, fs_size=128, fs_feather=0.08,
+            fs_colour=0.9, f2f_smooth=0.013, f2f_contrast=0.55,
         ),
         "FakeAVCeleb": Recipe(
-            df_size=46, df_colour=0.9, fs_feather=0.08, fs_colour=0.9, nt_size=32, nt_extent=0.9,
+            df_size=66, df_colour=0.95, fs_size=116, fs_feather=0.06, fs_colour=0.85, nt_size=30,
+            nt_extent=0.9,
         ),
     }
 )  # fmt: skip
@@ -173,8 +174,12 @@ def _fakeavceleb(spec: DemoSpec) -> tuple[list[Job], dict[str, str]]:
     def add(folder, person, clip, file, method, manipulation="real", donor=-1) -> None:
         race, gender, name = where(person)
         other = where(donor)[2] if donor >= 0 else "-"
-        category = {"RealVideo-RealAudio": "A", "RealVideo-FakeAudio": "B", "FakeVideo-RealAudio": "C",
-                    "FakeVideo-FakeAudio": "D"}[folder]  # fmt: skip
+        category = {
+            "RealVideo-RealAudio": "A",
+            "RealVideo-FakeAudio": "B",
+            "FakeVideo-RealAudio": "C",
+            "FakeVideo-FakeAudio": "D",
+        }[folder]
         place = f"FakeAVCeleb_v1.2/{folder}/{race}/{gender}/{name}"
         extra = ((s, 4, donor), (s, 4, donor, 9000)) if donor >= 0 else ((), ())
         output = Output(f"FakeAVCeleb/{place}/{file}", manipulation, *extra)

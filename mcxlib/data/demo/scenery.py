@@ -14,14 +14,14 @@ def draw_background(kind: str, rng: np.random.Generator, width: int, height: int
     h, w = height // 2, width // 2
     y, x = np.mgrid[0 : 1 : h * 1j, 0 : 1 : w * 1j].astype(np.float32)
     hue = rng.uniform(0, 2 * np.pi)
-    tint = 0.07 * np.cos(hue + np.array([0, 2.1, 4.2]))
+    tint = 0.04 * np.cos(hue + np.array([0, 2.1, 4.2]))
     base = np.clip(rng.uniform(0.25, 0.75) + tint, 0.08, 0.95)
     image = np.empty((h, w, 3), np.float32)
     image[:] = base
     image *= (1 + 0.25 * (rng.uniform(-1, 1) * (x - 0.5) + rng.uniform(-1, 1) * (y - 0.5)))[
         ..., None
     ]
-    blur = 3.0
+    blur = 3.6
     if kind == "outdoor":
         sky, ground = (
             np.array([0.62, 0.74, 0.88]),
@@ -37,7 +37,7 @@ def draw_background(kind: str, rng: np.random.Generator, width: int, height: int
         blur = 2.2
     elif kind != "plain":
         for _ in range(int(rng.integers(4, 9))):
-            colour = np.clip(base + rng.normal(0, 0.17, 3) * 0.6 + rng.normal(0, 0.13), 0.03, 0.97)
+            colour = np.clip(base + rng.normal(0, 0.05, 3) + rng.normal(0, 0.15), 0.03, 0.97)
             x0, y0 = rng.uniform(-0.1, 0.95), rng.uniform(-0.2, 0.8)
             x1, y1 = x0 + rng.uniform(0.08, 0.45), y0 + rng.uniform(0.1, 0.7)
             corners = (np.array([x0, y0, x1, y1]) * [w, h, w, h]).astype(int)
@@ -75,7 +75,7 @@ def draw_background(kind: str, rng: np.random.Generator, width: int, height: int
             mix(image, colour, spot)
         blur = 1.0
     image = cv2.GaussianBlur(image, (0, 0), blur * h / 120)
-    image *= (1 + 0.012 * noise(rng, (h, w), (30, 40)))[..., None]
+    image *= (1 + 0.006 * noise(rng, (h, w), (30, 40)))[..., None]
     return np.clip(cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC), 0, 1)
 
 
@@ -88,7 +88,7 @@ def draw_body(p: Person, rng: np.random.Generator, light_x: float, n: int) -> np
     x, y = np.meshgrid(x, x + 2.2)
     px = 4 / n
     skin = np.asarray(p.skin, np.float32)
-    neck_w = p.width * (0.66 if p.long_hair else 0.76)
+    neck_w = p.width * (0.60 if p.long_hair else 0.72)
     flare = 0.28 * smoothstep(0.85, 1.35, y) ** 2
     neck = smoothstep(-px, px, neck_w + flare - np.abs(x)) * smoothstep(0.25, 0.3, y)
     turn = np.clip(x / neck_w, -1.2, 1.2)
@@ -96,7 +96,7 @@ def draw_body(p: Person, rng: np.random.Generator, light_x: float, n: int) -> np
     light *= 1 - 0.50 * smoothstep(1.22, 0.80, y + 0.15 * turn * light_x)  # the chin's shadow
     light *= 1 + 0.05 * np.exp(-(((np.abs(x) - 0.18 * (1.6 - y)) / 0.05) ** 2))
     image = np.zeros((n, n, 4), np.float32)
-    image[..., :3] = skin * light[..., None] * (1 + 0.03 * noise(rng, (n, n), (60, 60)))[..., None]
+    image[..., :3] = skin * light[..., None] * (1 + 0.03 * noise(rng, (n, n), (20, 20)))[..., None]
     image[..., 3] = neck
     # Shoulders and clothes.
     shoulder = rng.uniform(1.30, 1.48) * (0.94 if p.long_hair else 1.08)
@@ -113,7 +113,7 @@ def draw_body(p: Person, rng: np.random.Generator, light_x: float, n: int) -> np
     else:
         collar = smoothstep(-px, px, (x / 0.50) ** 2 + ((y - 1.05) / 0.26) ** 2 - 1)
     cloth = torso * collar
-    colour = np.clip(rng.uniform(0.12, 0.75) + 0.14 * rng.standard_normal(3), 0.04, 0.92)
+    colour = np.clip(rng.uniform(0.12, 0.75) + 0.10 * rng.standard_normal(3), 0.04, 0.92)
     weave = 1 + 0.05 * noise(rng, (n, n), (90, 90)) + 0.06 * noise(rng, (n, n), (7, 7))
     if rng.random() < 0.3:
         weave = weave * (1 - 0.3 * smoothstep(0.3, 0.5, np.abs((y * rng.uniform(3, 6)) % 1 - 0.5)))

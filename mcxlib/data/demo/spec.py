@@ -23,7 +23,7 @@ class DemoSpec:
     test: int = 9
     cross_real: int = 10
     cross_fake: int = 12
-    frames: int = 24
+    frames: int = 12
     width: int = 320
     height: int = 240
     fps: int = 25

@@ -1,0 +1,89 @@
+"""What a user types: good input starts, bad input ends at once with one message that names it."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mcxlib import train
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("colorspace", "purple", "purple"),
+        ("colourspace", "rgb", "no parameter 'colourspace'; did you mean 'colorspace'"),
+    ],
+)
+def test_papermill_refuses_before_anything_is_made(tmp_path, name, value, message):
+    done = run(
+        *("papermill", "notebooks/02_train.ipynb", str(tmp_path / "out.ipynb")),
+        *("-p", name, value, "--no-progress-bar"),
+        MCX_DATA=str(tmp_path / "data"),
+        MCX_RUNS=str(tmp_path / "runs"),
+    )
+    assert done.returncode != 0
+    last = done.stderr.strip().splitlines()[-1]
+    assert "ValueError" in last
+    assert message in last
+    for valid in ("rgb", "hsv", "lab", "ycbcr") if value == "purple" else ("colorspace", "seed"):
+        assert valid in last
+    assert not (tmp_path / "data").exists()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_mcx_says_what_is_wrong_in_one_line(tmp_path):
+    done = run("mcxlib.cli", "train", "--colorspace", "purple", MCX_DATA=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.startswith("mcx: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "purple" in done.stderr
+
+
+def test_paper_preset_without_data_says_how_to_point_to_it(tmp_path):
+    done = run(
+        *("mcxlib.cli", "crops", "--preset", "paper", "--dataset", "KoDF"),
+        MCX_DATA=str(tmp_path / "data"),
+        MCX_VIDEOS=str(tmp_path / "nowhere"),
+    )
+    assert done.returncode == 1
+    assert "nowhere" in done.stderr
+    assert "MCX_VIDEOS" in done.stderr
+
+
+def test_workflow_goes_by_the_same_list_of_code_as_the_training():
+    text = (ROOT / "workflow" / "Snakefile").read_text()
+    block = text[text.index("METHOD = [") :]
+    listed = re.findall(r'"([a-z_/]+)"', block[: block.index("]\n")])
+    assert sorted(listed) == sorted(train.METHOD_CODE)
+
+
+def test_workflow_plans_every_run_of_the_matrix(tmp_path):
+    """In a copy without results: ten runs, six notebooks, and one of everything else."""
+    for name in ("workflow", "mcxlib", "notebooks", "book", "tools", "_config.yml"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "-n", "--cores", "2", "--nolock", "book"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.M))
+    assert counts["run"] == "10"
+    assert counts["videos"] == counts["crops"] == counts["book"] == "1"

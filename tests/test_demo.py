@@ -1,0 +1,186 @@
+"""The synthetic videos: the same bytes whoever makes them, real H.264 files in the four layouts,
+faces that MTCNN finds, and manipulations that change what their names say and nothing else."""
+
+import re
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from mcxlib.data import datasets
+from mcxlib.data.demo import DemoSpec, is_complete, make
+from mcxlib.data.demo.clip import plan_clip, render_frame
+from mcxlib.data.demo.manipulate import MANIPULATIONS, Canonical, Recipe, _oval
+from mcxlib.data.faces import FaceFinder
+
+TINY = DemoSpec(train=2, val=2, test=2, cross_real=2, cross_fake=2, frames=4)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    root = tmp_path_factory.mktemp("demo")
+    make(root, TINY, workers=2)
+    return root
+
+
+@pytest.fixture(scope="module")
+def person():
+    """(target clip, its frames, {name: manipulated frames})."""
+    target, donor = (plan_clip((0, 1, i), (0, 1, i, 0), 8, 320, 240) for i in (801, 804))
+    frames = [render_frame(target, k) for k in range(8)]
+    made = {
+        name: function(target, frames, donor, Recipe(), np.random.default_rng(0))
+        for name, function in MANIPULATIONS.items()
+    }
+    return target, frames, made
+
+
+def files(root):
+    return {p.relative_to(root).as_posix(): p for p in sorted(root.rglob("*.mp4"))}
+
+
+def test_same_bytes_from_one_worker_and_from_two(tree, tmp_path):
+    make(tmp_path, TINY, workers=1)
+    one, two = files(tmp_path), files(tree)
+    assert list(one) == list(two)
+    assert [n for n in one if one[n].read_bytes() != two[n].read_bytes()] == []
+
+
+def test_faceforensics_layout(tree):
+    names = list(files(tree / "FaceForensics++"))
+    reals = [n for n in names if n.startswith("original_sequences")]
+    assert len(reals) == 6
+    assert all(re.fullmatch(r"original_sequences/youtube/c23/videos/\d{3}\.mp4", n) for n in reals)
+    ids = {n[-7:-4] for n in reals}
+    for folder in datasets.MANIPULATIONS.values():
+        fakes = [n for n in names if n.startswith(f"manipulated_sequences/{folder}/c23/videos/")]
+        assert {n[-11:-8] for n in fakes} == ids
+
+        def part(i):
+            return int(i) // 200 if int(i) >= 600 else 0
+
+        for name in fakes:
+            target, donor = name[-11:-8], name[-7:-4]
+            assert donor in ids - {target}
+            assert part(target) == part(donor)
+
+
+@pytest.mark.parametrize("dataset", list(datasets.LAYOUTS))
+def test_the_reader_of_the_real_layouts_reads_every_file(tree, dataset):
+    scan = datasets.scan(tree / dataset, dataset)
+    assert len(scan.manifest) == len(files(tree / dataset))
+    assert scan.parts["unrecognised"].sum() == 0
+    test = scan.manifest[scan.manifest["split"] == "test"]
+    assert set(test["is_fake"]) == {True, False}
+
+
+def test_celebdf_list_labels_real_as_one(tree):
+    root = tree / "Celeb-DF-v2"
+    lines = (root / "List_of_testing_videos.txt").read_text().split("\n")[:-1]
+    listed = dict(line.split(" ", 1)[::-1] for line in lines)
+    assert set(listed) == set(files(root))
+    assert all(
+        (label == "0") == path.startswith("Celeb-synthesis") for path, label in listed.items()
+    )
+
+
+def test_files_are_h264_of_the_asked_size(tree):
+    for path in files(tree).values():
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            assert stream.codec_context.name == "h264"
+            assert (stream.width, stream.height) == (320, 240)
+            assert sum(1 for _ in container.decode(stream)) == TINY.frames
+
+
+def test_a_stopped_make_goes_on_with_what_is_missing(tree):
+    everything = files(tree)
+    gone = next(n for n in everything if "NeuralTextures" in n)
+    content = everything[gone].read_bytes()
+    times = {n: p.stat().st_mtime_ns for n, p in everything.items() if n != gone}
+    everything[gone].unlink()
+    assert not is_complete(tree, TINY)
+    make(tree, TINY, workers=1)
+    assert is_complete(tree, TINY)
+    assert everything[gone].read_bytes() == content
+    assert {n: p.stat().st_mtime_ns for n, p in files(tree).items() if n != gone} == times
+
+
+def test_another_spec_is_refused_by_name(tree):
+    with pytest.raises(ValueError, match=r"frames: 4 stored, 5 wanted.*delete that folder"):
+        make(tree, DemoSpec(train=2, val=2, test=2, cross_real=2, cross_fake=2, frames=5))
+
+
+def test_impossible_specs_are_named():
+    with pytest.raises(ValueError, match=r"DemoSpec\.train is 1; use at least 2"):
+        DemoSpec(train=1)
+
+
+def test_mtcnn_finds_the_face_real_and_manipulated(person):
+    _, frames, made = person
+    finder = FaceFinder(min_probability=0.98)
+    for name, shown in {"real": frames, **made}.items():
+        found = [finder(frame) for frame in shown[::3]]
+        assert all(found), name
+        for face in found:
+            x1, _, x2, _ = face.box
+            assert 60 < x2 - x1 < 160, name
+
+
+def inside(target, frames, made, k):
+    """Absolute change unrolled to the face's own square, and the masks of face and mouth there."""
+    tools = Canonical(target)
+    change = np.abs(tools.unroll(made[k], k) - tools.unroll(frames[k], k)).mean(2)
+    p = target.person
+    face = _oval(p, tools.x, tools.y, 0.1, 0.01) > 0.5
+    mouth = face & (np.abs(tools.y - p.mouth_y) < 0.15) & (np.abs(tools.x) < 0.25)
+    upper = face & (tools.y < p.eye_y + 0.1)
+    return change, face, mouth, upper
+
+
+@pytest.mark.parametrize("name", list(MANIPULATIONS))
+def test_manipulations_change_the_face_and_leave_the_rest(person, name):
+    target, frames, made = person
+    for k in (1, 6):
+        changed = np.abs(made[name][k].astype(int) - frames[k]).max(2) > 2
+        assert changed.any()
+        ys, xs = np.nonzero(changed)
+        pose = target.states[k].pose
+        # Within the head: what is farther from its centre than its height is untouched.
+        assert np.hypot(xs - pose.cx, ys - pose.cy).max() < 1.35 * pose.scale
+        assert not changed[:, :20].any()
+        assert not changed[:, -20:].any()
+
+
+def test_nt_changes_the_mouth_and_no_other_part_of_the_face(person):
+    target, frames, made = person
+    change, _, mouth, upper = inside(target, frames, made["NT"], 4)
+    assert change[upper].max() == 0
+    assert change[mouth].mean() > 0.01
+
+
+def detail(square, mask):
+    fine = square - cv2.GaussianBlur(square, (0, 0), 2)
+    return float((fine.mean(2)[mask] ** 2).mean())
+
+
+def test_df_and_f2f_lose_fine_detail(person):
+    """A low-capacity decoder and a re-rendering cannot keep the skin's texture."""
+    target, frames, made = person
+    tools = Canonical(target)
+    p = target.person
+    cheeks = (np.abs(tools.y - (p.eye_y + p.mouth_y) / 2) < 0.08) & (
+        np.abs(np.abs(tools.x) - 0.3) < 0.1
+    )
+    real = detail(tools.unroll(frames[4], 4), cheeks)
+    for name in ("DF", "F2F"):
+        assert detail(tools.unroll(made[name][4], 4), cheeks) < 0.6 * real, name
+
+
+def test_f2f_keeps_the_person_that_fs_replaces(person):
+    target, frames, made = person
+    changes = {n: inside(target, frames, made[n], 4) for n in ("F2F", "FS")}
+    _, face, mouth, _ = changes["FS"]
+    away = face & ~mouth
+    assert changes["F2F"][0][away].mean() < 0.6 * changes["FS"][0][away].mean()
