@@ -34,11 +34,11 @@ _DEMO: dict[str, Any] = {
     "crop_size": 96,
     "input_size": 80,
     "epochs": 11,
-    # The synthetic videos are a second long: spread the frames instead of taking the first ones,
-    # which would be near copies of each other.
+    # The synthetic videos are half a second long: frames spread over them differ more than the
+    # first ones do.
     "frame_rule": "even",
     "frame_count": 8,
-    # SGD at 0.01 does not leave the chance level within 250 steps from random weights; AdamW with
+    # SGD at 0.01 does not leave the chance level in so few steps from random weights; AdamW with
     # a one-cycle schedule does.
     "optimizer": "adamw",
     "schedule": "one-cycle",

@@ -7,11 +7,13 @@ misspelt name is refused before anything is computed.
 from __future__ import annotations
 
 import difflib
+import io
 import os
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import PIL.Image
 from IPython.display import Image
 
 from mcxlib import matrix as runs_of
@@ -79,8 +81,14 @@ def differences(config: RunConfig) -> pd.DataFrame:
 
 
 def show(plate: Plate) -> Image:
-    """A figure as a notebook's output: the picture, its description as alternative text."""
-    return Image(png(plate), format="png", alt=plate.alt)
+    """A figure as a notebook's output: the picture, its description as alternative text.
+
+    In 256 colours, which keeps a notebook with many faces below a megabyte.
+    """
+    buffer = io.BytesIO()
+    with PIL.Image.open(io.BytesIO(png(plate))) as picture:
+        picture.convert("RGB").quantize(256).save(buffer, format="png", optimize=True)
+    return Image(buffer.getvalue(), format="png", alt=plate.alt)
 
 
 def execute(name: str, output: Path | None = None, preset: str = "demo") -> Path:

@@ -160,22 +160,22 @@ def test_nt_changes_the_mouth_and_no_other_part_of_the_face(person):
     assert change[mouth].mean() > 0.01
 
 
-def detail(square, mask):
-    fine = square - cv2.GaussianBlur(square, (0, 0), 2)
-    return float((fine.mean(2)[mask] ** 2).mean())
+def detail(frame, mask):
+    """Energy of what is finer than about a pixel, in the frame itself."""
+    grey = frame.mean(2)
+    return float((((grey - cv2.GaussianBlur(grey, (0, 0), 0.8)) ** 2)[mask]).mean())
 
 
 def test_df_and_f2f_lose_fine_detail(person):
     """A low-capacity decoder and a re-rendering cannot keep the skin's texture."""
     target, frames, made = person
-    tools = Canonical(target)
-    p = target.person
-    cheeks = (np.abs(tools.y - (p.eye_y + p.mouth_y) / 2) < 0.08) & (
-        np.abs(np.abs(tools.x) - 0.3) < 0.1
-    )
-    real = detail(tools.unroll(frames[4], 4), cheeks)
     for name in ("DF", "F2F"):
-        assert detail(tools.unroll(made[name][4], 4), cheeks) < 0.6 * real, name
+        ratios = []
+        for k, frame in enumerate(frames):
+            x, y = target.states[k].pose.unproject(target.person, *target.size)
+            cheeks = (np.abs(x) < 0.42) & (y > 0.08) & (y < 0.36)
+            ratios.append(detail(made[name][k], cheeks) / detail(frame, cheeks))
+        assert np.mean(ratios) < 0.6, (name, ratios)
 
 
 def test_f2f_keeps_the_person_that_fs_replaces(person):

@@ -59,7 +59,7 @@ def test_matrix_is_the_papers_nine_and_its_base_architecture():
 def test_differences_are_those_of_the_preset():
     table = notebook.differences(load("demo", epochs=2)).set_index("setting")
     assert table.loc["epochs"].tolist() == ["100", "2"]
-    assert table.loc["crop_size"].tolist() == ["512", "112"]
+    assert table.loc["crop_size"].tolist() == ["512", "96"]
     assert "margin" not in table.index
     assert notebook.differences(load("paper")).empty
 

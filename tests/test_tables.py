@@ -229,9 +229,9 @@ def test_written_files(tmp_path):
     printed = pd.read_csv(results / "table1.csv", dtype=str).set_index("Method")
     row = printed.loc["MCX-API(RGB)"]
     assert row[["F2F paper", "F2F measured"]].tolist() == ["99.90 / 0.9986", "62.50 / 0.7812"]
-    assert row["Status"] == "measured on synthetic demonstration data"
+    assert row["Status"] == "synthetic demonstration data, slim_xception"
     other = printed.loc["MesoNet"]
-    assert other[["DF paper", "DF measured", "Status"]].tolist() == ["89.55 / -", "–", "not run"]
+    assert other[["DF paper", "DF measured", "Status"]].tolist() == ["89.55 / –", "–", "not run"]
     second = pd.read_csv(results / "table2.csv", dtype=str).set_index("Method")
     assert second.loc["API-Net", ["ACC paper", "which is", "AUC paper"]].tolist() == [
         "87.40", "BOSC", "0.9664"

@@ -56,17 +56,17 @@ def _wide2(table: pd.DataFrame) -> pd.DataFrame:
 def _about(cells: pd.DataFrame) -> dict[str, str]:
     run = cells[cells["seeds"] > 0]
     # A method run on some of the columns only is "measured"; its other cells are empty.
-    status = run["status"].iloc[0] if len(run) else NOT_RUN
-    sources = ", ".join(dict.fromkeys(run["source"]))
     if not len(run):
         return {"Status": NOT_RUN}
-    backbones = ", ".join(dict.fromkeys(run["backbone"]))
-    on = f"measured on {sources} ({backbones})"
-    return {"Status": on if status == MEASURED else f"{status}; {on}"}
+    measured_on = ", ".join(dict.fromkeys([*run["source"], *run["backbone"]]))
+    status = run["status"].iloc[0]
+    return {"Status": measured_on if status == MEASURED else f"{status}; {measured_on}"}
 
 
 def _printed(cell: pd.Series) -> str:
-    return cell["printed"].replace("/", " / ") or NOTHING
+    # A lone hyphen at the start of a cell would become a list in the book.
+    parts = [NOTHING if part.strip() == "-" else part for part in cell["printed"].split("/")]
+    return " / ".join(parts) or NOTHING
 
 
 def _number(cell: pd.Series | dict, name: str, digits: int) -> str:
