@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import io
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -106,15 +107,16 @@ def execute(name: str, output: Path | None = None, preset: str = "demo") -> Path
     output = Path(output or paths.book_inputs() / "notebooks" / f"{name}.ipynb").resolve()
     output.parent.mkdir(parents=True, exist_ok=True)
     running = output.with_name(f".running-{output.name}")
-    papermill.execute_notebook(
-        str(home / "notebooks" / f"{name}.ipynb"),
-        str(running),
-        parameters={"preset": preset},
-        cwd=str(home),
-        progress_bar=False,
-        # Kernels that start at the same moment can be given the same TCP port; sockets in a file
-        # system cannot collide.
-        config=Config(KernelManager={"transport": "ipc"}),
-    )
+    # Kernels that start at the same moment can be given the same TCP port. A socket in a folder of
+    # its own cannot be anybody else's (its default name is the same for every kernel of a folder).
+    with tempfile.TemporaryDirectory(prefix="mcx-") as sockets:
+        papermill.execute_notebook(
+            str(home / "notebooks" / f"{name}.ipynb"),
+            str(running),
+            parameters={"preset": preset},
+            cwd=str(home),
+            progress_bar=False,
+            config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"}),
+        )
     os.replace(running, output)
     return output
