@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import warnings
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from mcxlib.config import RunConfig, load
 from mcxlib.files import digest, replacing, write_text
@@ -36,7 +38,8 @@ def save_weights(path: Path, model: MCXAPI, config: RunConfig, contract: dict[st
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     metadata = {"config": config.model_dump_json(), "crop_contract": json.dumps(contract)}
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+        # Written by Python: the library's own writer reports a full disk as a broken file.
+        temporary.write_bytes(save(tensors, metadata=metadata))
 
 
 def load_weights(path: Path) -> tuple[MCXAPI, RunConfig, dict[str, Any]]:
@@ -74,13 +77,23 @@ def load_weights(path: Path) -> tuple[MCXAPI, RunConfig, dict[str, Any]]:
 def save_state(folder: Path, step: int, state: dict[str, Any]) -> Path:
     """Write a training state as ``step-NNNNNNNN.pt``; keep the newest ``KEPT``.
 
-    The checksum is written first: a state without a matching one was cut short.
+    The checksum is written first: a state without a matching one was cut short. States of later
+    steps are removed: they are the damaged ones that a fallback left behind.
+
+    Raises:
+        OutOfSpace: the disk is full; the states before this one are kept.
     """
-    path = Path(folder) / f"step-{step:08d}.pt"
+    folder = Path(folder)
+    path = _state_path(folder, step)
+    content = io.BytesIO()
+    torch.save(state, content)
     with replacing(path) as temporary:
-        torch.save(state, temporary)
-        write_text(path.with_suffix(".sha256"), digest(temporary))
-    for old in sorted(Path(folder).glob("step-*.pt"))[:-KEPT]:
+        # Written by Python, whose errors say why, unlike those of torch's own writer.
+        temporary.write_bytes(content.getbuffer())
+        write_text(path.with_suffix(".sha256"), hashlib.sha256(content.getbuffer()).hexdigest())
+    states = sorted(folder.glob("step-*.pt"))
+    here = states.index(path)
+    for old in states[: max(0, here + 1 - KEPT)] + states[here + 1 :]:
         old.unlink()
         old.with_suffix(".sha256").unlink(missing_ok=True)
     return path
@@ -94,3 +107,7 @@ def latest_state(folder: Path) -> dict[str, Any] | None:
             return torch.load(path, map_location="cpu", weights_only=True)
         warnings.warn(f"{path} is damaged; going back to the state before it", stacklevel=2)
     return None
+
+
+def _state_path(folder: Path, step: int) -> Path:
+    return folder / f"step-{step:08d}.pt"

@@ -102,6 +102,8 @@ def stack(rgb: Tensor, spec: str) -> Tensor:
             f"rgb must be floating point in [0, 1], not {rgb.dtype}; divide 8-bit images by 255"
         )
     exact = rgb if rgb.dtype == torch.float64 else rgb.float()
+    if names == ("rgb",):
+        return exact.clamp(0, 1).to(rgb.dtype)  # in the memory order it came in
     if rgb.device.type != "cpu" or (rgb.requires_grad and torch.is_grad_enabled()):
         return _convert(exact, names).to(rgb.dtype)
     # On the CPU the conversions are bound by memory: a few images at a time stay in the cache.
@@ -109,7 +111,9 @@ def stack(rgb: Tensor, spec: str) -> Tensor:
     result = rgb.new_empty(batch, 3 * len(names), height, width)
     step = max(1, _CACHED_PIXELS // max(1, height * width))
     for begin in range(0, batch, step):
-        result[begin : begin + step] = _convert(exact[begin : begin + step], names)
+        # Plane by plane: with channels innermost, every operation would read all three.
+        some = exact[begin : begin + step].contiguous()
+        result[begin : begin + step] = _convert(some, names)
     return result
 
 

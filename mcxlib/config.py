@@ -74,12 +74,24 @@ class RunConfig(BaseModel):
     pretrained: bool = Field(False, description="not in the paper; the released code has False")
 
     # -- data -------------------------------------------------------------------------------
-    protocol: Literal["paper"] = Field("paper", description="sec. 4.1: split by target identity")
+    protocol: Literal["paper", "official"] = Field(
+        "paper", description="FaceForensics++: sec. 4.1, by target identity; or its published split"
+    )
+    celebdf_protocol: Literal["celebdf_paper", "celebdf_official"] = Field(
+        "celebdf_paper", description="sec. 4.1: id51 to id61; or Celeb-DF's own test list"
+    )
+    draw_seed: int = Field(0, ge=0, description="of KoDF's and FakeAVCeleb's draws; not in paper")
     compression: Literal["c0", "c23", "c40"] = Field("c23", description="Table 1: FF++ c23")
     frame_rule: Literal["first", "every", "even"] = Field("first", description="sec. 4.1")
     frame_count: int = Field(30, ge=1, description="sec. 4.1: first 30 frames; 0 < n")
     frame_step: int = Field(10, ge=1, description="for 'every': the released script's step")
-    crop_rule: Literal["loose", "authors"] = Field("loose", description="sec. 4.1: loose crop")
+    faces: Literal["largest", "all"] = Field("largest", description="not in the paper")
+    detection: Literal["fast", "exact"] = Field(
+        "fast", description="exact: MTCNN on every whole frame, as the released code"
+    )
+    crop_rule: Literal["loose", "authors", "whole"] = Field(
+        "loose", description="sec. 4.1: loose crop; whole: frames that are crops already"
+    )
     crop_size: int = Field(512, ge=32, description="sec. 4.1: 512 px stored")
     input_size: int = Field(448, ge=32, description="sec. 4.1: 448 px shown to the network")
 
@@ -98,6 +110,12 @@ class RunConfig(BaseModel):
     weight_decay: float = Field(5e-4, ge=0, description="released code")
     batchnorm_momentum: float | None = Field(None, description="None keeps the backbone's own")
     selection: Literal["auc", "bosc"] = Field("auc", description="validation metric; not in paper")
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(
+        "32-true", description="not in the paper; 16-mixed scales the loss"
+    )
+    mining: Literal["process", "gathered"] = Field(
+        "process", description="several processes: pairs within each batch, or over all of them"
+    )
     seed: int = Field(0, ge=0)
 
     @field_validator("colorspace")

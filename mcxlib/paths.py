@@ -54,13 +54,23 @@ def videos(preset: str) -> Path:
     return data(preset) / "videos"
 
 
-def manifest(preset: str, dataset: str) -> Path:
-    return data(preset) / "manifests" / f"{dataset}.parquet"
+def manifest(preset: str, name: str) -> Path:
+    """A data set's manifest; ``name`` is the data set's, with what tells variants apart."""
+    return data(preset) / "manifests" / f"{name}.parquet"
 
 
-def crops(preset: str, dataset: str) -> Path:
-    """Folder of a data set's crops; the table of its rows is this path plus ``.parquet``."""
-    return data(preset) / "crops" / dataset
+def split_list(preset: str, name: str) -> Path:
+    """Which videos a protocol uses for what, to be published or brought along."""
+    return data(preset) / "splits" / f"{name}.csv"
+
+
+def crops(preset: str, name: str) -> Path:
+    """Folder of a data set's crops; :func:`table_of` it is the table of its rows."""
+    return data(preset) / "crops" / name
+
+
+def table_of(crop_folder: Path) -> Path:
+    return crop_folder.with_name(f"{crop_folder.name}.parquet")
 
 
 def book_inputs() -> Path:

@@ -14,7 +14,16 @@ import torch
 
 import mcxlib
 
-PACKAGES = ("torch", "torchvision", "timm", "facenet-pytorch", "numpy", "scikit-learn", "av")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "lightning-fabric",
+    "facenet-pytorch",
+    "numpy",
+    "scikit-learn",
+    "av",
+)
 
 
 def _git(*arguments: str) -> str:

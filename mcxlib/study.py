@@ -22,7 +22,7 @@ from mcxlib.losses import pair_loss
 from mcxlib.model import MCXAPI
 from mcxlib.notebook import pair
 from mcxlib.pairs import Pairs
-from mcxlib.paths import crops as crop_folder
+from mcxlib.pipeline import crop_folder
 from mcxlib.score import score_rows
 
 
@@ -46,7 +46,7 @@ def sample_crops(
     chosen = pd.concat(
         rows[rows["class_index"] == i].head(per_class) for i in range(len(CLASSES))
     ).reset_index(drop=True)
-    folder = crop_folder(config.preset, dataset)
+    folder = crop_folder(config, dataset)
     images, labels = frames.CropDataset(chosen, folder, size or config.crop_size).__getitems__(
         list(range(len(chosen)))
     )
@@ -84,7 +84,7 @@ def batch(config: RunConfig, rows: pd.DataFrame, indices: list[int]) -> tuple[Te
     """The images (B, 3, H, W) in [0, 1] and labels (B,) of one training batch, as trained on."""
     dataset = frames.CropDataset(
         rows,
-        crop_folder(config.preset, pipeline.TRAINED_ON),
+        crop_folder(config, pipeline.TRAINED_ON),
         config.input_size,
         augment=True,
         seed=config.seed,
@@ -159,7 +159,7 @@ def validation_metric(run_folder: Path, rows: pd.DataFrame, config: RunConfig) -
     """The selection metric of the stored weights on the validation data, computed anew."""
     network, _, _ = checkpoint.load_weights(run_folder / "weights.safetensors")
     val = rows[rows["split"] == "val"]
-    scores = score_rows(network, val, crop_folder(config.preset, pipeline.TRAINED_ON), config)
+    scores = score_rows(network, val, crop_folder(config, pipeline.TRAINED_ON), config)
     table = metrics.per_manipulation(
         scores["is_fake"], 1 - scores["p_real"], scores["manipulation"]
     )
@@ -207,7 +207,7 @@ def test_rows(config: RunConfig) -> pd.DataFrame:
 
 def test_images(config: RunConfig, rows: pd.DataFrame) -> Tensor:
     """Central parts of the crops of ``rows``: (N, 3, H, W) float in [0, 1]."""
-    folder = crop_folder(config.preset, pipeline.TRAINED_ON)
+    folder = crop_folder(config, pipeline.TRAINED_ON)
     dataset = frames.CropDataset(rows, folder, config.input_size)
     images, _ = dataset.__getitems__(list(range(len(rows))))
     return frames.to_float(images, torch.device("cpu"))

@@ -1,6 +1,8 @@
 """Crops -> tensors: exact pixels, augmentation that depends on nothing but its seed."""
 
+import os
 import pickle
+import signal
 
 import numpy as np
 import pandas as pd
@@ -110,3 +112,25 @@ def test_fingerprint_sees_labels_and_not_row_order(crop_tables):
     changed = rows.copy()
     changed.loc[3, "class_index"] = 4
     assert frames.fingerprint(rows) != frames.fingerprint(changed)
+
+
+def test_fingerprint_tells_faces_of_a_frame_apart(crop_tables):
+    rows, _ = crop_tables
+    two = pd.concat([rows.assign(face=0), rows.assign(face=1, x1=5.0)], ignore_index=True)
+    shuffled = two.sample(frac=1, random_state=0)
+    assert frames.fingerprint(two) == frames.fingerprint(shuffled)
+    swapped = two.assign(face=1 - two["face"])
+    assert frames.fingerprint(two) != frames.fingerprint(swapped)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_leaves_the_workers_at_work(crop_tables, number):
+    """A terminal or a scheduler sends it to workers too; the main process decides what it means."""
+    rows, folder = crop_tables
+    order = frames.in_order(len(rows), 8)
+    loader = frames.loader(frames.CropDataset(rows, folder, 32), order, workers=1)
+    batches = iter(loader)
+    seen = [next(batches)[1]]
+    os.kill(batches._workers[0].pid, number)
+    seen.extend(labels for _, labels in batches)
+    assert torch.cat(seen).tolist() == rows["class_index"].tolist()

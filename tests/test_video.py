@@ -1,34 +1,22 @@
-"""Sampling rules by hand; decoding real files, good and broken, with every frame accounted for."""
+"""Sampling rules by hand; decoding real files, good and bad, with every frame accounted for."""
 
 import av
+import cv2
 import numpy as np
 import pytest
+from media import faststart, hide_frame, recut, rotate, write_sound, write_video
+from PIL import Image
 
-from mcxlib.data.video import UnreadableVideo, frame_indices, frame_total, read_frames
-
-
-def write_video(path, n=20, size=(96, 64), codec="libx264", audio_only=False):
-    """Frame i is a noisy grey of 10 i: its number can be read back from its mean brightness."""
-    noise = np.random.default_rng(0).integers(-3, 4, (size[1], size[0], 3))
-    with av.open(str(path), "w") as container:
-        if audio_only:
-            stream = container.add_stream("aac", rate=16000)
-            frame = av.AudioFrame.from_ndarray(
-                np.zeros((1, 16000), np.float32), format="fltp", layout="mono"
-            )
-            frame.sample_rate = 16000
-        else:
-            stream = container.add_stream(codec, rate=25)
-            stream.width, stream.height = size
-            stream.pix_fmt = "yuv420p"
-        if audio_only:
-            container.mux(stream.encode(frame))
-        else:
-            for i in range(n):
-                grey = (10 + 10 * i + np.roll(noise, 7 * i, axis=1)).astype(np.uint8)
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
-        container.mux(stream.encode())
-    return path
+from mcxlib.data import video
+from mcxlib.data.video import (
+    Source,
+    UnreadableVideo,
+    describe,
+    frame_indices,
+    frame_total,
+    length,
+    read_frames,
+)
 
 
 @pytest.mark.parametrize(
@@ -53,31 +41,193 @@ def test_unknown_rule_lists_the_valid_ones():
         frame_indices("last", 1, 1, 1)
 
 
+def images(path, indices):
+    return {frame.index: frame.image for frame in read_frames(path, indices)}
+
+
 def test_the_frames_asked_for_are_the_ones_that_come(tmp_path):
     path = write_video(tmp_path / "a b ü.mp4")
     assert frame_total(path) == 20
-    got = dict(read_frames(path, [0, 3, 19]))
+    got = images(path, [0, 3, 19])
     assert list(got) == [0, 3, 19]
-    for index, frame in got.items():
-        assert frame.shape == (64, 96, 3)
-        assert frame.dtype == np.uint8
-        assert abs(frame.mean() - 10 - 10 * index) < 3
+    for index, image in got.items():
+        assert image.shape == (64, 96, 3)
+        assert image.dtype == np.uint8
+        assert abs(image.mean() - 10 - 8 * index) < 3
 
 
-def test_frames_beyond_the_end_come_as_none(tmp_path):
-    got = dict(read_frames(write_video(tmp_path / "v.mp4", n=4), [2, 3, 4, 9]))
-    assert [got[i] is None for i in (2, 3, 4, 9)] == [False, False, True, True]
+def test_frames_beyond_the_end_say_so(tmp_path):
+    got = list(read_frames(write_video(tmp_path / "v.mp4", n=4), [2, 3, 4, 9]))
+    assert [frame.image is None for frame in got] == [False, False, True, True]
+    assert "v.mp4: the video ends after 4 frames" in got[3].problem
+    assert got[0].problem == ""
+
+
+GOPS = {"g": "6", "bf": "2", "sc_threshold": "0"}
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("v.mp4", "libx264", GOPS),
+        ("v.mkv", "libx264", GOPS),
+        ("v.mp4", "libx264", GOPS | {"x264-params": "open-gop=1"}),
+        ("v.mp4", "libx265", {"x265-params": "keyint=6:bframes=2:log-level=none"}),
+        ("v.avi", "mpeg4", {"g": "6"}),
+        # H.264 in AVI: without times of display, a frame sought is not the frame counted.
+        ("v.avi", "libx264", GOPS),
+        ("v.ts", "libx264", GOPS),
+        ("v.mp4", "libx264", {"g": "10", "x264-params": "intra-refresh=1"}),
+        ("v.webm", "libvpx", {"g": "6", "deadline": "realtime"}),
+    ],
+)
+def test_sought_frames_are_those_of_decoding_everything(tmp_path, name, codec, options):
+    path = write_video(tmp_path / name, n=30, codec=codec, options=options)
+    with av.open(str(path)) as container:
+        reference = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+    assert len(reference) == frame_total(path) == 30
+    for indices in ([0, 10, 20], [29], [5, 6, 7, 23], [11, 12, 24]):
+        got = images(path, indices)
+        assert list(got) == indices
+        for index in indices:
+            np.testing.assert_array_equal(got[index], reference[index])
+
+
+def test_hidden_frames_do_not_count(tmp_path):
+    """VP8 has packets that are decoded but never shown."""
+    options = {"g": "6", "deadline": "realtime"}
+    whole = write_video(tmp_path / "whole.webm", n=30, codec="libvpx", options=options)
+    path = hide_frame(whole, tmp_path / "v.webm", after=3)
+    with av.open(str(path)) as container:
+        reference = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+    with av.open(str(path)) as container:
+        assert sum(1 for p in container.demux(video=0) if p.size) == 31
+    assert len(reference) == frame_total(path) == 30
+    for index, image in images(path, [2, 4, 10, 29]).items():
+        np.testing.assert_array_equal(image, reference[index])
+
+
+def test_seeking_skips_what_lies_between(tmp_path, monkeypatch):
+    """Key frames at 0, 10 and 20: two frames cost three decodings, not twenty-two."""
+    path = write_video(
+        tmp_path / "v.mp4", n=30, options={"g": "10", "bf": "0", "sc_threshold": "0"}
+    )
+    decoded = []
+
+    def counting(packet):
+        frames = packet.decode()
+        decoded.extend(frame.pts for frame in frames)
+        return frames
+
+    monkeypatch.setattr(video, "_decoded", counting)
+    got = images(path, [0, 21])
+    assert abs(got[21].mean() - 10 - 8 * 21) < 3
+    assert len(decoded) == 3  # 0; then 20 and 21
+    decoded.clear()
+    images(path, [0, 1, 2])
+    assert len(decoded) == 3
+    decoded.clear()
+    images(path, [23, 24])  # no key frame lies between them
+    assert len(decoded) == 5
+
+
+def test_frames_that_an_edit_list_leaves_out_do_not_count(tmp_path):
+    """Key frames at 0, 6, ...; shown from frame 8 on."""
+    whole = write_video(tmp_path / "whole.mp4", n=30, options=GOPS)
+    path = recut(whole, tmp_path / "v.mp4", first=8)
+    assert frame_total(path) == 22
+    for indices in (list(range(22)), [0, 3, 21]):
+        got = images(path, indices)
+        for index, image in got.items():
+            assert abs(image.mean() - 10 - 8 * (index + 8)) < 3
+
+
+def test_indices_that_are_not_ascending_are_refused(tmp_path):
+    for indices in ([3, 1], [2, 2], [-1, 0]):
+        with pytest.raises(ValueError, match="must be ascending and not negative"):
+            read_frames(tmp_path / "v.mp4", indices)
+
+
+def test_variable_frame_rate_counts_frames_not_time(tmp_path):
+    stamps = [0, 4, 8, 50, 52, 100, 104, 300, 301, 302, 400, 404]
+    path = write_video(
+        tmp_path / "v.mkv", n=12, stamps=stamps, options={"g": "4", "sc_threshold": "0"}
+    )
+    got = images(path, [0, 3, 7, 11])
+    for index, image in got.items():
+        assert abs(image.mean() - 10 - 8 * index) < 3
 
 
 def test_truncated_video_accounts_for_every_frame(tmp_path):
     path = write_video(tmp_path / "v.mkv", n=20)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 2 // 3])
-    got = dict(read_frames(path, list(range(20))))
+    got = images(path, list(range(20)))
     assert list(got) == list(range(20))
-    readable = [i for i, frame in got.items() if frame is not None]
+    readable = [i for i, image in got.items() if image is not None]
     assert 0 < len(readable) < 20
     assert readable == list(range(len(readable)))
+    sparse = images(path, [0, 19])
+    assert sparse[0] is not None
+    assert sparse[19] is None
+
+
+def test_frames_cut_off_are_missed_not_made_up(tmp_path):
+    """An MP4 file whose index comes first states 30 frames, of which the last third is gone."""
+    whole = write_video(tmp_path / "whole.mp4", n=30, options=GOPS, noise=60)
+    path = faststart(whole, tmp_path / "v.mp4")
+    with av.open(str(path)) as container:
+        packet = [p for p in container.demux(video=0) if p.size][20]
+        inside = packet.pos + packet.size * 4 // 5  # enough for a decoder to make up the rest
+    path.write_bytes(path.read_bytes()[:inside])
+    assert frame_total(path) == 30
+    reference = images(whole, list(range(30)))
+    for indices in (list(range(30)), [0, 7, 14, 29]):
+        got = list(read_frames(path, indices))
+        assert [frame.index for frame in got] == indices
+        assert got[0].image is not None
+        assert got[-1].image is None
+        for frame in got:
+            assert (frame.image is None) == bool(frame.problem)
+            if frame.image is not None:
+                np.testing.assert_array_equal(frame.image, reference[frame.index])
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_damage_costs_frames_up_to_the_next_key_frame(tmp_path, step):
+    path = write_video(tmp_path / "v.mp4", n=30, options=GOPS | {"bf": "0"})
+    reference = images(path, list(range(30)))
+    with av.open(str(path)) as container:
+        packet = [p for p in container.demux(video=0) if p.size][14]
+        start, size = packet.pos, packet.size
+    data = bytearray(path.read_bytes())
+    data[start : start + size] = b"\xff" * size
+    path.write_bytes(bytes(data))
+    got = images(path, list(range(0, 30, step)))
+    assert [i for i, image in got.items() if image is None] == [
+        i for i in range(0, 30, step) if 14 <= i < 18
+    ]
+    for index, image in got.items():
+        if image is not None:
+            np.testing.assert_array_equal(image, reference[index])
+
+
+def test_a_file_cut_short_says_so(tmp_path):
+    path = write_video(tmp_path / "v.mkv", n=40, noise=60)
+    assert length(path) == (40, "")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    frames, problem = length(path)
+    assert 0 < frames < 40
+    assert "v.mkv: cut short" in problem
+    assert "of the 1.60 s" in problem
+
+
+def test_mp4_without_its_index_is_unreadable(tmp_path):
+    path = write_video(tmp_path / "v.mp4", n=20)
+    path.write_bytes(path.read_bytes()[:-400])
+    with pytest.raises(UnreadableVideo, match=r"v\.mp4: not a readable video"):
+        frame_total(path)
+    assert all("not a readable video" in frame.problem for frame in read_frames(path, [0, 1]))
 
 
 @pytest.mark.parametrize(
@@ -90,8 +240,157 @@ def test_unreadable_files_are_named(tmp_path, content, named):
         frame_total(path)
 
 
-def test_missing_and_audio_only(tmp_path):
+def test_missing_sound_only_and_cover_picture(tmp_path):
     with pytest.raises(UnreadableVideo, match="no such file"):
         frame_total(tmp_path / "gone.mp4")
     with pytest.raises(UnreadableVideo, match="no video stream"):
-        frame_total(write_video(tmp_path / "sound.mp4", audio_only=True))
+        frame_total(write_sound(tmp_path / "sound.mp4"))
+    with pytest.raises(UnreadableVideo, match="only sound and a cover picture"):
+        frame_total(write_sound(tmp_path / "song.mp3", "libmp3lame", cover=b""))
+
+
+def test_a_cover_picture_before_the_video_is_passed_over(tmp_path):
+    picture = np.full((64, 96, 3), 200, np.uint8)
+    path = write_video(tmp_path / "v.mp4", n=6, cover=picture)
+    assert describe(path)[:4] == ("video", 6, 96, 64)
+    assert abs(images(path, [5])[5].mean() - 50) < 3
+
+
+def test_one_frame(tmp_path):
+    path = write_video(tmp_path / "v.mp4", n=1)
+    assert frame_total(path) == 1
+    for rule in ("first", "every", "even"):
+        indices = frame_indices(rule, 30, 10, frame_total(path))
+        assert [i for i, image in images(path, indices).items() if image is not None] == [0]
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_rotation_is_applied_as_opencv_applies_it(tmp_path, degrees):
+    picture = np.full((64, 96, 3), 40, np.uint8)
+    picture[:20, :30] = (230, 60, 60)  # which corner it lands in tells the direction
+    path = rotate(write_video(tmp_path / "v.mp4", n=2, frames=[picture] * 2), degrees)
+    capture = cv2.VideoCapture(str(path))
+    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+    done, expected = capture.read()
+    assert done
+    (frame, _) = read_frames(path, [0, 1])
+    assert frame.image.shape == expected.shape == ((64, 96, 3) if degrees == 180 else (96, 64, 3))
+    difference = frame.image.astype(int) - expected[..., ::-1]
+    assert np.abs(difference).mean() < 3
+    assert frame.note == f"rotated by {360 - degrees} degrees, as the file says"
+    source = describe(path)
+    assert source.rotation == 360 - degrees
+    assert (source.height, source.width) == expected.shape[:2]
+
+
+def test_mirrored_by_the_display_matrix(tmp_path):
+    picture = np.full((64, 96, 3), 40, np.uint8)
+    picture[:20, :30] = 220
+    path = rotate(write_video(tmp_path / "v.mp4", n=1, frames=[picture]), (-1, 0, 0, 1))
+    (frame,) = read_frames(path, [0])
+    assert frame.image[5, -5].mean() > 200
+    assert frame.image[5, 5].mean() < 60
+    assert frame.note == "mirrored, as the file says"
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixels", "note"),
+    [
+        ("ffv1", "gray", "greyscale"),
+        ("ffv1", "yuva420p", "alpha dropped"),
+        ("ffv1", "yuv420p", ""),
+    ],
+)
+def test_notes_of_what_is_not_plain_colour(tmp_path, codec, pixels, note):
+    path = write_video(tmp_path / "v.mkv", n=2, codec=codec, pixels=pixels)
+    (frame,) = read_frames(path, [1])
+    assert frame.note == note
+    assert abs(frame.image.mean() - 18) < 3
+
+
+def test_describe(tmp_path):
+    path = write_video(tmp_path / "v.mp4", n=3)
+    assert describe(path) == Source("video", 3, 96, 64, "h264", "yuv420p", 0)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn clockwise
+    Image.new("L", (8, 5)).save(tmp_path / "i.jpg", exif=exif)
+    assert describe(tmp_path / "i.jpg") == Source("image", 1, 5, 8, "JPEG", "L", 270)
+    (tmp_path / "frames").mkdir()
+    for name in ("1.png", "2.png", "._1.png"):
+        Image.new("RGB", (8, 5)).save(tmp_path / "frames" / name, format="PNG")
+    assert describe(tmp_path / "frames") == Source("frames", 2, 8, 5, "PNG", "RGB", 0)
+    with pytest.raises(UnreadableVideo, match="no such file"):
+        describe(tmp_path / "gone.mp4")
+    (tmp_path / "bad.png").write_bytes(b"")
+    with pytest.raises(UnreadableVideo, match=r"bad\.png: the file is empty"):
+        describe(tmp_path / "bad.png")
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixels", "size"),
+    [
+        ("ffv1", "yuv444p", (95, 63)),
+        ("libx264", "yuv444p", (95, 63)),
+        ("mjpeg", "yuvj420p", (33, 17)),
+    ],
+)
+def test_odd_sizes(tmp_path, codec, pixels, size):
+    path = write_video(tmp_path / "v.mkv", n=3, size=size, codec=codec, pixels=pixels)
+    got = images(path, [0, 2])
+    assert got[2].shape == (size[1], size[0], 3)
+    assert abs(got[2].mean() - 26) < 3
+
+
+@pytest.mark.parametrize(
+    ("codec", "deep"), [("libx264", "yuv420p10le"), ("libx265", "yuv420p10le")]
+)
+def test_ten_bits_look_like_eight(tmp_path, codec, deep):
+    options = {"crf": "4"} | ({"x265-params": "log-level=none"} if codec == "libx265" else {})
+    colours = np.zeros((64, 96, 3), np.uint8)
+    colours[..., 0] = np.linspace(20, 230, 96)
+    colours[..., 1] = np.linspace(230, 20, 64)[:, None]
+    colours[..., 2] = 90
+    by_depth = []
+    for name, pixels in (("8.mp4", "yuv420p"), ("10.mp4", deep)):
+        path = write_video(
+            tmp_path / name, n=3, codec=codec, pixels=pixels, options=options, frames=[colours] * 3
+        )
+        by_depth.append(list(read_frames(path, [0, 1, 2])))
+    for eight, ten in zip(*by_depth, strict=True):
+        difference = eight.image.astype(float) - ten.image
+        assert np.abs(difference).mean() < 2
+        assert np.abs(difference.mean(axis=(0, 1))).max() < 1
+        assert "reduced to 8 bits" in ten.note
+        assert eight.note == ""
+
+
+def test_huge_frames_are_refused_from_the_header(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "v.mp4", n=2)
+    monkeypatch.setattr(video, "MAX_PIXELS", 96 * 64 - 1)
+    with pytest.raises(UnreadableVideo, match=r"96 x 64 pixels are larger than the 6143 allowed"):
+        frame_total(path)
+    (frame,) = read_frames(path, [0])
+    assert "96 x 64" in frame.problem
+
+
+def test_folders_of_images_and_single_images(tmp_path):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for i in (0, 2, 9, 10):
+        Image.fromarray(np.full((8, 8, 3), i * 10, np.uint8)).save(folder / f"f{i}.png")
+    (folder / "f11.png").write_bytes(b"broken")
+    assert frame_total(folder) == 5
+    got = list(read_frames(folder, [1, 2, 3, 4, 5]))
+    assert [f.image.max() if f.image is not None else None for f in got] == [
+        *(20, 90, 100),
+        *(None, None),
+    ]
+    assert "f11.png: not a readable image" in got[3].problem
+    assert "there are 5 images" in got[4].problem
+    assert frame_total(folder / "f9.png") == 1
+    assert images(folder / "f9.png", [0])[0].max() == 90
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UnreadableVideo, match="holds no image"):
+        frame_total(tmp_path / "empty")
+    (frame,) = read_frames(tmp_path / "empty", [0])
+    assert "holds no image" in frame.problem

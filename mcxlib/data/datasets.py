@@ -1,21 +1,45 @@
 """Folders as the distributors hand them out -> a manifest, one row a video.
 
-A layout lists the parts it is made of, so that a missing or half-downloaded part is reported
-(expected against found) and never guessed. Splits follow the paper's section 4.1: FaceForensics++
-by the target's identity, the other data sets as test sets only.
+What is missing, half-downloaded, oddly named or out of bounds is reported part by part and listed
+file by file, never guessed.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
+
+from mcxlib.config import load
+from mcxlib.data import protocols
+from mcxlib.data.images import IMAGE_SUFFIXES
+from mcxlib.data.layouts import (
+    CROSS_DATASETS,
+    EXTRA_DATASETS,
+    LAYOUTS,
+    MANIPULATIONS,
+    TRAINED_ON,
+    Layout,
+    Part,
+    layout_of,
+)
+from mcxlib.data.protocols import shared_identities
+from mcxlib.data.video import VIDEO_SUFFIXES
+
+__all__ = [
+    "COLUMNS",
+    "CROSS_DATASETS",
+    "EXTRA_DATASETS",
+    "LAYOUTS",
+    "MANIPULATIONS",
+    "TRAINED_ON",
+    "Scan",
+    "scan",
+    "shared_identities",
+]
 
 COLUMNS = (
     "dataset",
@@ -29,220 +53,222 @@ COLUMNS = (
     "bytes",
 )
 
-MANIPULATIONS = MappingProxyType(
-    {"DF": "Deepfakes", "F2F": "Face2Face", "FS": "FaceSwap", "NT": "NeuralTextures"}
-)
-"""FaceForensics++'s folder of each manipulation the paper trains on."""
-
 
 class Scan(NamedTuple):
-    """What a folder holds: ``manifest`` (one row a video) and ``parts`` (expected and found)."""
+    """What a folder holds."""
 
     manifest: pd.DataFrame
+    """One row a video, columns ``COLUMNS``; ``path`` is relative to the root."""
     parts: pd.DataFrame
+    """One row a part: expected and found videos, empty files, files left out."""
+    left_out: pd.DataFrame
+    """One row a file that is not in the manifest (or is listed and not there): path, reason."""
 
 
-@dataclass(frozen=True)
-class Part:
-    """One folder of a data set: where it is, how its files are named, what they are."""
+class _Item(NamedTuple):
+    """A video, an image, or a folder of images below a part."""
 
-    folder: str
-    pattern: str  # of the path below the folder, with groups target, donor (both optional)
-    manipulation: str  # "real" or the name of the manipulation
-    expected: int  # videos in the published data set
-    optional: bool = False  # absence is reported but nothing the paper uses is missing
+    path: Path
+    bytes: int
 
 
-def _faceforensics(compression: str) -> tuple[Part, ...]:
-    real = Part(
-        f"original_sequences/youtube/{compression}/videos", r"(?P<target>\d{3})\.mp4", "real", 1000
-    )
-    fakes = (
-        Part(
-            f"manipulated_sequences/{folder}/{compression}/videos",
-            r"(?P<target>\d{3})_(?P<donor>\d{3})\.mp4",
-            name,
-            1000,
-        )
-        for name, folder in MANIPULATIONS.items()
-    )
-    return (real, *fakes)
+class _Refused(NamedTuple):
+    path: Path
+    reason: str
 
 
-def _celebdf(_: str) -> tuple[Part, ...]:
-    return (
-        Part("Celeb-real", r"(?P<target>id\d+)_\d{4}\.mp4", "real", 590),
-        Part("YouTube-real", r"(?P<target>\d{5})\.mp4", "real", 300),
-        Part(
-            "Celeb-synthesis",
-            r"(?P<target>id\d+)_(?P<donor>id\d+)_\d{4}\.mp4",
-            "Celeb-synthesis",
-            5639,
-        ),
-    )
+def _walk(folder: Path, root: Path, images: bool, follow_links: bool) -> Iterator[_Item | _Refused]:
+    """Everything below ``folder`` in name order; links that leave ``root`` only if told to."""
+    inside = root.resolve()
+    seen: set[Path] = set()
+
+    def leaves(path: Path) -> bool:
+        return path.is_symlink() and not path.resolve().is_relative_to(inside)
+
+    def visit(here: Path) -> Iterator[_Item | _Refused]:
+        real = here.resolve()
+        if real in seen:
+            yield _Refused(here, "a link to a folder that is read already")
+            return
+        seen.add(real)
+        entries = sorted(here.iterdir())
+        refused: list[_Refused] = []
+        folders, files = [], []
+        for entry in entries:
+            if leaves(entry) and not follow_links:
+                refused.append(_Refused(entry, "a link that leaves the data set's folder"))
+            elif not entry.exists():
+                refused.append(_Refused(entry, "a link to nothing"))
+            elif entry.is_dir():
+                folders.append(entry)
+            else:
+                files.append(entry)
+        yield from refused
+        pictures = [f for f in files if f.suffix.lower() in IMAGE_SUFFIXES and f.name[0] != "."]
+        # Below the part's own folder, a folder of nothing but images is one video's frames.
+        if images and here != folder and pictures and len(pictures) == len(files) and not folders:
+            yield _Item(here, sum(f.stat().st_size for f in pictures))
+            return
+        suffixes = VIDEO_SUFFIXES | IMAGE_SUFFIXES if images else VIDEO_SUFFIXES
+        for file in files:
+            if file.name.startswith(".") or file.suffix.lower() not in suffixes:
+                yield _Refused(file, "not a video by its name")
+            else:
+                yield _Item(file, file.stat().st_size)
+        for entry in folders:
+            yield from visit(entry)
+
+    if leaves(folder) and not follow_links:
+        yield _Refused(folder, "a link that leaves the data set's folder")
+    elif folder.is_dir():
+        yield from visit(folder)
 
 
-def _kodf(_: str) -> tuple[Part, ...]:
-    # The subject is the folder of a real clip; a synthesised clip is named after both subjects.
-    methods = ("fsgan", "dfl", "dffs", "fo", "audio-driven")
-    return (
-        Part("original_videos", r"(?P<target>[^/]+)/.+\.mp4", "real", 62166),
-        *(
-            Part(
-                f"synthesized_videos/{method}",
-                r"(?:.*/)?(?P<target>[^/_]+)_(?P<donor>[^/_]+)_[^/]*\.mp4",
-                method,
-                0,
-                optional=True,
-            )
-            for method in methods
-        ),
-    )
+def _without_suffix(path: Path) -> str:
+    suffixes = VIDEO_SUFFIXES | IMAGE_SUFFIXES
+    return (path.with_suffix("") if path.suffix.lower() in suffixes else path).as_posix()
 
 
-def _fakeavceleb(_: str) -> tuple[Part, ...]:
-    person = r"[^/]+/[^/]+/(?P<target>id\d+)/.+\.mp4"
-    return (
-        Part("RealVideo-RealAudio", person, "real", 500),
-        Part("RealVideo-FakeAudio", person, "real", 500),
-        Part("FakeVideo-RealAudio", person, "FakeVideo-RealAudio", 9709),
-        Part("FakeVideo-FakeAudio", person, "FakeVideo-FakeAudio", 10835),
-    )
-
-
-def _split_faceforensics(manifest: pd.DataFrame, seed: int) -> pd.Series:
-    """Section 4.1 and the released list builder: by target id, < 600 / 600 to 799 / >= 800."""
-    target = manifest["target_id"].astype(int)
-    return pd.Series(
-        np.select([target < 600, target < 800], ["train", "val"], "test"), manifest.index
-    )
-
-
-def _split_celebdf(manifest: pd.DataFrame, seed: int) -> pd.Series:
-    """Section 4.1: id51 to id61 of both Celeb parts, and 240 to 299 of YouTube-real."""
-    number = manifest["target_id"].str.removeprefix("id").astype(int)
-    youtube = manifest["path"].str.startswith("YouTube-real/")
-    chosen = np.where(youtube, number.between(240, 299), number.between(51, 61))
-    return pd.Series(np.where(chosen, "test", ""), manifest.index)
-
-
-def _draw(n_real: int | None, n_fake: int | None, n: int | None) -> Callable:
-    """A seeded draw; the paper says how many videos it drew, not which (section 4.1)."""
-
-    def split(manifest: pd.DataFrame, seed: int) -> pd.Series:
-        rng = np.random.default_rng(seed)
-        if n is None:
-            groups = [
-                (manifest.index[~manifest["is_fake"]], n_real),
-                (manifest.index[manifest["is_fake"]], n_fake),
-            ]
-        else:
-            groups = [(manifest.index, n)]
-        chosen: list[int] = []
-        for index, wanted in groups:
-            chosen.extend(rng.permutation(np.asarray(index))[:wanted])
-        out = pd.Series("", manifest.index, dtype=object)
-        out.loc[chosen] = "test"
-        return out
-
-    return split
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How one data set lies on disk and which of its videos the paper's protocol uses."""
-
-    parts: Callable[[str], tuple[Part, ...]]
-    split: Callable[[pd.DataFrame, int], pd.Series]
-    roots: tuple[str, ...] = ("",)  # folders below which the parts may lie, first match wins
-
-
-LAYOUTS = MappingProxyType(
-    {
-        "FaceForensics++": Layout(_faceforensics, _split_faceforensics),
-        "Celeb-DF-v2": Layout(_celebdf, _split_celebdf),
-        "KoDF": Layout(_kodf, _draw(265, 734, None)),
-        "FakeAVCeleb": Layout(_fakeavceleb, _draw(None, None, 500), ("FakeAVCeleb_v1.2", "")),
+def _row(dataset: str, part: Part, item: _Item, folder: Path, root: Path, base: Path) -> dict | str:
+    """The manifest row of a file, or why it has none."""
+    match = re.fullmatch(part.pattern, _without_suffix(item.path.relative_to(folder)))
+    if match is None:
+        return "not named as this part's videos are"
+    groups = match.groupdict()
+    people = {
+        f"{who}_id": part.identity + groups[who] if groups.get(who) else ""
+        for who in ("target", "donor")
     }
-)
+    return {
+        "dataset": dataset,
+        "video_id": _without_suffix(item.path.relative_to(base)),
+        "path": item.path.relative_to(root).as_posix(),
+        "is_fake": part.manipulation != "real",
+        "manipulation": groups.get("manipulation") or part.manipulation,
+        **people,
+        "bytes": item.bytes,
+    }
 
-CROSS_DATASETS = ("FakeAVCeleb", "KoDF", "Celeb-DF-v2")
-"""The unseen data sets, in the column order of the paper's Table 3."""
 
-
-def scan(root: Path, dataset: str, compression: str = "c23", seed: int = 0) -> Scan:
-    """Read the folder ``root`` of ``dataset`` as its distributor lays it out.
-
-    Files whose names do not fit a part's naming are counted in ``parts.unrecognised``, not used.
-    ``seed`` decides the random draws of KoDF and FakeAVCeleb.
-
-    Raises:
-        ValueError: unknown data set.
-        FileNotFoundError: the folder, or every part of it, is missing; names what was looked for.
-    """
-    if dataset not in LAYOUTS:
-        raise ValueError(f"unknown data set {dataset!r}; valid: {', '.join(LAYOUTS)}")
-    layout = LAYOUTS[dataset]
-    root = Path(root)
+def _find_base(root: Path, dataset: str, layout: Layout, parts: tuple[Part, ...]) -> Path:
     if not root.is_dir():
         raise FileNotFoundError(f"{dataset}: no folder {root}; put the data set there")
-    parts = layout.parts(compression)
-    base = next(
-        (root / b for b in layout.roots if any((root / b / p.folder).is_dir() for p in parts)), None
+    for name in layout.roots:
+        if any((root / name / part.folder).is_dir() for part in parts):
+            return root / name
+    there = ", ".join(sorted(p.name for p in root.iterdir())[:8]) or "nothing"
+    looked_for = ", ".join(part.folder for part in parts)
+    known = (
+        ""
+        if dataset in LAYOUTS
+        else f"; {dataset!r} is none of {', '.join(LAYOUTS)}, so a folder `real` and a folder "
+        "`fake` are looked for"
     )
-    if base is None:
-        looked_for = ", ".join(p.folder for p in parts)
-        raise FileNotFoundError(f"{dataset}: none of its parts lies in {root}: {looked_for}")
+    raise FileNotFoundError(
+        f"{dataset}: none of its parts lies in {root}: {looked_for}. It holds: {there}{known}"
+    )
+
+
+def _folder_of(compression: str, layout: Layout, root: Path) -> str:
+    """The distributor's name of a compression: the uncompressed videos are in ``raw`` (``c0`` in
+    older copies)."""
+    if compression != "c0":
+        return compression
+    old = any((root / n / p.folder).is_dir() for n in layout.roots for p in layout.parts("c0"))
+    raw = any((root / n / p.folder).is_dir() for n in layout.roots for p in layout.parts("raw"))
+    return "c0" if old and not raw else "raw"
+
+
+def scan(
+    root: Path,
+    dataset: str,
+    compression: str = "c23",
+    protocol: str = "",
+    seed: int = 0,
+    *,
+    listed: Path | None = None,
+    follow_links: bool = False,
+) -> Scan:
+    """Read the folder ``root`` of ``dataset`` as its distributor lays it out.
+
+    Args:
+        root: the data set's folder.
+        dataset: a name in ``LAYOUTS``; any other name is one's own data, ``real/`` and ``fake/``.
+        compression: of FaceForensics++: c23, c40, or c0 for the uncompressed videos.
+        protocol: name of the split (:mod:`mcxlib.data.protocols`); the paper's by default.
+        seed: of a protocol that draws.
+        listed: take the split from this list instead (:func:`protocols.write_list`).
+        follow_links: also read what symbolic links outside ``root`` point to.
+
+    Raises:
+        ValueError: unknown protocol; a list that does not fit.
+        FileNotFoundError: the folder, every part of it, or a file the protocol needs is missing;
+            names what was looked for.
+    """
+    root = Path(root)
+    layout = layout_of(dataset)
+    protocol = protocol or protocols.protocol_of(load("paper"), dataset)
+    chosen = protocols.find(protocol, dataset)
+    parts = layout.parts(_folder_of(compression, layout, root))
+    base = _find_base(root, dataset, layout, parts)
 
     rows: list[dict] = []
     report: list[dict] = []
+    left_out: list[dict] = []
     for part in parts:
         folder = base / part.folder
-        files = sorted(f for f in folder.rglob("*") if f.is_file()) if folder.is_dir() else []
-        found = unrecognised = 0
-        for file in files:
-            match = re.fullmatch(part.pattern, file.relative_to(folder).as_posix())
-            if match is None:
-                unrecognised += 1
+        found = empty = 0
+        refused: list[_Refused] = []
+        for item in _walk(folder, root, layout.images, follow_links):
+            if isinstance(item, _Refused):
+                refused.append(item)
+                continue
+            row = _row(dataset, part, item, folder, root, base)
+            if isinstance(row, str):
+                refused.append(_Refused(item.path, row))
                 continue
             found += 1
-            groups = match.groupdict()
-            path = file.relative_to(root).as_posix()
-            rows.append(
-                {
-                    "dataset": dataset,
-                    "video_id": file.relative_to(base).with_suffix("").as_posix(),
-                    "path": path,
-                    "is_fake": part.manipulation != "real",
-                    "manipulation": part.manipulation,
-                    "target_id": groups.get("target") or "",
-                    "donor_id": groups.get("donor") or "",
-                    "bytes": file.stat().st_size,
-                }
-            )
+            empty += item.bytes == 0
+            rows.append(row)
+        left_out += [
+            {"path": r.path.relative_to(root).as_posix(), "reason": r.reason} for r in refused
+        ]
         report.append(
             {
                 "part": part.folder,
                 "present": folder.is_dir(),
                 "expected": part.expected,
                 "found": found,
-                "unrecognised": unrecognised,
+                "empty": empty,
+                "left_out": len(refused),
                 "optional": part.optional,
             }
         )
     if not rows:
-        raise FileNotFoundError(f"{dataset}: the folders below {base} hold no video")
+        reasons = pd.Series([r["reason"] for r in left_out], dtype=str).value_counts()
+        why = "; ".join(f"{n} files left out: {reason}" for reason, n in reasons.items())
+        hint = " (follow_links reads them)" if "a link that leaves" in why else ""
+        raise FileNotFoundError(
+            f"{dataset}: the folders below {base} hold no video. {why}{hint}".rstrip()
+        )
     manifest = pd.DataFrame(rows)
-    manifest["split"] = layout.split(manifest, seed)
-    return Scan(manifest[list(COLUMNS)], pd.DataFrame(report))
+    # Two files that differ in their suffix only keep it in their name.
+    twice = manifest["video_id"].duplicated(keep=False)
+    suffix = manifest["path"].map(lambda p: Path(p).suffix)
+    manifest.loc[twice, "video_id"] += suffix[twice]
 
-
-def shared_identities(first: pd.DataFrame, second: pd.DataFrame) -> list[str]:
-    """Identities (target or donor) that occur in both manifests of one data set, sorted."""
-
-    def people(manifest: pd.DataFrame) -> set[tuple[str, str]]:
-        both = pd.concat([manifest["target_id"], manifest["donor_id"]])
-        names = pd.concat([manifest["dataset"]] * 2)
-        return {(d, p) for d, p in zip(names, both, strict=True) if p}
-
-    return sorted(p for _, p in people(first) & people(second))
+    if listed is not None:
+        split = protocols.read_list(listed, manifest)
+    else:
+        split = chosen.split(manifest, seed, root)
+    left_out += [
+        {"path": name, "reason": "in the list of the split, not on disk"}
+        for name in split.attrs.get("absent", [])
+    ]
+    split.attrs = {}
+    manifest["split"] = split
+    return Scan(
+        manifest[list(COLUMNS)],
+        pd.DataFrame(report),
+        pd.DataFrame(left_out, columns=["path", "reason"]),
+    )

@@ -8,9 +8,11 @@ the conversion to float happens on the device (:func:`to_float`).
 from __future__ import annotations
 
 import hashlib
+import signal
 from functools import lru_cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -101,12 +103,22 @@ class CropDataset(Dataset):
                 top = left = room // 2
                 flip = False
             part = crop[top : top + self.size, left : left + self.size]
-            out[:] = part[:, ::-1] if flip else part
+            if flip:
+                cv2.flip(part, 1, dst=out)  # many times faster than NumPy's reversed copy
+            else:
+                out[:] = part
         return torch.from_numpy(batch).permute(0, 3, 1, 2), self.labels[indices]
 
 
 def _as_is(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     return batch
+
+
+def _leave_stopping_to_the_main_process(_: int) -> None:
+    # Ctrl-C and a scheduler's SIGTERM reach every process of the group. Were the workers to end
+    # there, the main process could not finish its step; they end when it does.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def loader(dataset: CropDataset, batches, workers: int = 0) -> DataLoader:
@@ -116,6 +128,7 @@ def loader(dataset: CropDataset, batches, workers: int = 0) -> DataLoader:
         batch_sampler=batches,
         collate_fn=_as_is,
         num_workers=workers,
+        worker_init_fn=_leave_stopping_to_the_main_process,
         pin_memory=torch.cuda.is_available(),
         # A generator of its own: a loader draws a seed when it starts, and must not take it from
         # the generator that dropout uses, or a resumed epoch would drop other units.
@@ -135,6 +148,7 @@ def to_float(images: Tensor, device: torch.device) -> Tensor:
 
 def fingerprint(rows: pd.DataFrame) -> str:
     """SHA-256 over which crops of which videos are used, with labels, splits and boxes."""
-    keys = ["dataset", "video_id", "frame_index", "split", "class_index", "x1", "y1", "x2", "y2"]
-    text = rows[keys].sort_values(keys[:3]).to_csv(index=False, float_format="%.2f")
+    order = ["dataset", "video_id", "frame_index", *(["face"] if "face" in rows else [])]
+    keys = [*order, "split", "class_index", "x1", "y1", "x2", "y2"]
+    text = rows[keys].sort_values(order).to_csv(index=False, float_format="%.2f")
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Measurements of speed and storage: ``python -m benchmarks --help``."""

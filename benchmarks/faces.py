@@ -1,0 +1,138 @@
+"""Videos to face crops: the project's worker processes against the plain per-frame call.
+
+Plain is what a first script does: decode a frame, ``MTCNN(keep_all=True).detect`` on it, cut the
+largest face out with ``extract_face``, keep the crop in memory. The project's side is
+``crop_videos`` as ``mcx crops`` calls it, with detection ``fast``; it also writes the crops to
+disk. Both get the machine's cores: plain through torch's own threads.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from facenet_pytorch import MTCNN
+from facenet_pytorch.models.utils.detect_face import extract_face
+from PIL import Image
+
+from benchmarks.measure import Result, Settings, result, take_turns, worse
+from mcxlib.config import load
+from mcxlib.data import faces
+from mcxlib.data.demo import render_person
+from mcxlib.data.demo.encode import write_video
+from mcxlib.data.video import read_frames
+
+SIZES = {"480": (640, 480), "720": (1280, 720)}
+TARGET = 4.0
+SAME_BOX = 0.9
+"""Overlap (intersection over union) from which two boxes count as the same."""
+
+
+def _videos(folder: Path, size: tuple[int, int], videos: int, frames: int) -> pd.DataFrame:
+    width, height = size
+    rows = []
+    for person in range(videos):
+        file = folder / f"{person}.mp4"
+        write_video(file, render_person((700 + person,), width, height, frames), 25, 23)
+        rows.append(
+            {
+                "dataset": "drawn",
+                "video_id": file.stem,
+                "path": file.name,
+                "split": "test",
+                "bytes": file.stat().st_size,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _plain(folder: Path, manifest: pd.DataFrame, frames: int) -> int:
+    mtcnn = MTCNN(keep_all=True)
+    crops = []
+    for path in manifest["path"]:
+        for frame in read_frames(folder / path, list(range(frames))):
+            boxes, _ = mtcnn.detect(frame.image)
+            if boxes is not None:
+                sides = boxes[:, 2:] - boxes[:, :2]
+                box = boxes[np.argmax(sides.prod(axis=1))]
+                crops.append(
+                    extract_face(Image.fromarray(frame.image), box, image_size=512, margin=120)
+                )
+    return len(crops)
+
+
+def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    """Intersection over union of two boxes x1, y1, x2, y2."""
+    wide = min(a[2], b[2]) - max(a[0], b[0])
+    high = min(a[3], b[3]) - max(a[1], b[1])
+    both = max(0.0, wide) * max(0.0, high)
+    area = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
+    return both / (area - both)
+
+
+def agreement(folder: Path, manifest: pd.DataFrame, frames: int) -> dict[str, float]:
+    """How often fast detection gives the box that the whole pyramid gives."""
+    exact, fast = (faces.FaceFinder(0.9, how) for how in ("exact", "fast"))
+    same, least, total = 0, 1.0, 0
+    for path in manifest["path"]:
+        fast.reset()
+        for frame in read_frames(folder / path, list(range(frames))):
+            wanted, found = exact(frame.image)[:1], fast(frame.image)[:1]
+            total += 1
+            if not wanted or not found:
+                same += len(wanted) == len(found)
+                continue
+            shared = overlap(wanted[0].box, found[0].box)
+            least = min(least, shared)
+            same += shared >= SAME_BOX
+    return {"frames": total, "same_box": same / total, "least_overlap": least}
+
+
+def run(settings: Settings) -> dict[str, Result]:
+    """Entries ``faces_480``, ``faces_720`` and ``faces``, the worse of the two."""
+    videos, frames = (2, 4) if settings.quick else (6, 30)
+    config = load("paper", frame_count=frames)
+    workers = os.cpu_count() or 1
+    entries = {}
+    with tempfile.TemporaryDirectory() as name:
+        for label, size in SIZES.items():
+            folder = Path(name) / label
+            folder.mkdir()
+            manifest = _videos(folder, size, videos, frames)
+            numbers = count()
+
+            def ours(folder=folder, manifest=manifest, numbers=numbers) -> None:
+                out = folder / f"crops{next(numbers)}"
+                faces.crop_videos(manifest, folder, out, config, workers=workers)
+                shutil.rmtree(out)
+
+            def plain(folder=folder, manifest=manifest) -> None:
+                _plain(folder, manifest, frames)
+
+            samples = take_turns(
+                ours, plain, least=settings.repetitions(5), seconds=settings.seconds(60)
+            )
+            entries[f"faces_{label}"] = result(
+                samples,
+                what=f"crops a second from {size[0]}x{size[1]} videos over the plain per-frame "
+                "facenet-pytorch call",
+                target=TARGET,
+                better="higher",
+                seed=settings.seed,
+                details={
+                    "videos": videos,
+                    "frames": videos * frames,
+                    "crops_per_second": videos * frames / samples.medians[0],
+                    "crops_per_second_plain": videos * frames / samples.medians[1],
+                    "workers": workers,
+                    "threads_plain": torch.get_num_threads(),
+                    **agreement(folder, manifest, frames),
+                },
+            )
+    return entries | {"faces": worse(entries)}

@@ -1,0 +1,122 @@
+"""Image files -> RGB, whatever they are stored as, with a note on what was changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
+
+MAX_PIXELS = 8192 * 8192
+"""Pictures and frames with more pixels than this are refused: their decoding alone would take
+more memory than a worker process is meant to have, and no camera makes them."""
+
+_ORIENTATION = 0x0112  # the EXIF tag; 1 is upright, 2 to 8 are turned or mirrored
+_TURNED = {3: 180, 4: 180, 5: 270, 6: 270, 7: 90, 8: 90}  # counterclockwise, by the tag
+
+
+class UnreadableImage(ValueError):
+    """The file cannot be read as an image; the message names it and why."""
+
+
+class Head(NamedTuple):
+    """What an image file's header says."""
+
+    width: int
+    height: int
+    """Of the image as :func:`read_image` gives it, that is, upright."""
+    format: str
+    mode: str
+    """Pillow's name of the pixel format."""
+    rotation: int
+    """Degrees, counterclockwise, by which the stored image is turned to be upright."""
+
+
+def describe_image(path: Path) -> Head:
+    """What an image file's header says; reads no pixels.
+
+    Raises:
+        UnreadableImage: missing, empty, not an image, or of too many pixels.
+    """
+    with _opened(path) as image:
+        width, height = image.size
+        tag = image.getexif().get(_ORIENTATION, 1)
+        if tag in (5, 6, 7, 8):
+            width, height = height, width
+        return Head(width, height, image.format or "", image.mode, _TURNED.get(tag, 0))
+
+
+def read_image(path: Path) -> tuple[np.ndarray, str]:
+    """An image file as RGB uint8 (H, W, 3), and what was done to get there ("" for nothing).
+
+    The EXIF orientation is applied, 16 bits are scaled to 8, transparent pixels are shown on
+    black, and greyscale, palette and CMYK images become RGB.
+
+    Raises:
+        UnreadableImage: missing, empty, cut short, not an image, or of too many pixels.
+    """
+    with _opened(path) as image:
+        notes = []
+        # Colours of 16 bits are cut to their upper 8 by Pillow itself; only its plan of reading,
+        # gone once the pixels are read (as the EXIF of a PNG file may ask for), still names them.
+        if not image.mode.startswith("I") and any("16" in str(t.args) for t in image.tile):
+            notes.append("16 bits reduced to 8")
+        if image.getexif().get(_ORIENTATION, 1) in range(2, 9):
+            notes.append("EXIF orientation applied")
+        return _to_rgb(ImageOps.exif_transpose(image), notes), "; ".join(notes)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    path = Path(path)
+    if not path.is_file():
+        raise UnreadableImage(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise UnreadableImage(f"{path}: the file is empty (0 bytes)")
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise UnreadableImage(
+                    f"{path}: {width} x {height} pixels are more than the {MAX_PIXELS} allowed"
+                )
+            yield image
+    except (UnreadableImage, MemoryError):
+        raise
+    except Image.DecompressionBombError as error:
+        raise UnreadableImage(f"{path}: too many pixels ({error})") from error
+    except Exception as error:
+        # Pillow's readers meet broken files with errors of every kind.
+        raise UnreadableImage(f"{path}: not a readable image ({error})") from error
+
+
+def _to_rgb(image: Image.Image, notes: list[str]) -> np.ndarray:
+    if image.mode.startswith("I") or image.mode == "F":
+        # Pillow would cut off what is above 255.
+        values = np.asarray(image, dtype=np.float64)
+        deep = image.mode.startswith("I;16") or values.max(initial=0) > 255
+        notes.append("greyscale")
+        if deep:
+            notes.append("16 bits reduced to 8")
+            values = values / 257
+        grey = np.rint(values).clip(0, 255).astype(np.uint8)
+        return np.ascontiguousarray(np.repeat(grey[..., None], 3, axis=2))
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        alpha = np.asarray(rgba.getchannel("A"))
+        if alpha.min(initial=255) == 255:
+            notes.append("opaque alpha channel dropped")
+            return np.array(rgba.convert("RGB"))
+        notes.append("transparent pixels shown on black")
+        black = Image.new("RGBA", rgba.size, (0, 0, 0, 255))
+        return np.array(Image.alpha_composite(black, rgba).convert("RGB"))
+    if image.mode in ("L", "1"):
+        notes.append("greyscale")
+    elif image.mode != "RGB":
+        notes.append(f"converted from {image.mode}")
+    return np.array(image.convert("RGB"))

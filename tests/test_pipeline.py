@@ -1,0 +1,160 @@
+"""Steps on real layouts: draws that stay, variants side by side, two runs at once."""
+
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from mcxlib import paths, pipeline
+from mcxlib.config import load
+from mcxlib.data import protocols
+from mcxlib.data.demo import render_person
+from mcxlib.data.demo.encode import write_video
+
+SMALL = {"crop_size": 72, "input_size": 64, "frame_count": 2}
+
+
+def touch(root, *names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    for name in ("DATA", "RUNS", "VIDEOS", "RESULTS"):
+        monkeypatch.setenv(f"MCX_{name}", str(tmp_path / name.lower()))
+    (tmp_path / "videos").mkdir()
+    return tmp_path
+
+
+def test_a_draw_keeps_to_its_list(home):
+    root = home / "videos/KoDF"
+    touch(root, *(f"original_videos/A{i:03d}/1.mp4" for i in range(270)))
+    config = load("paper")
+    first = pipeline.ensure_manifest(config, "KoDF")
+    drawn = set(first.loc[first["split"] == "test", "video_id"])
+    assert len(drawn) == 265
+    # More videos arrive, one that was drawn goes: read again, the draw stays what it was.
+    touch(root, *(f"synthesized_videos/fo/A{i:03d}_B_1.mp4" for i in range(900)))
+    gone = min(drawn)
+    (root / f"{gone}.mp4").unlink()
+    again = pipeline.make_manifest(config, "KoDF")
+    assert set(again.loc[again["split"] == "test", "video_id"]) == drawn - {gone}
+    assert pipeline.left_out(config, "KoDF").to_numpy().tolist() == [
+        [gone, "in the list of the split, not on disk"]
+    ]
+    # The list can be handed on: another machine, another seed's place, the same videos.
+    listed = paths.split_list("paper", "KoDF_kodf_draw_seed0")
+    other = load("paper", draw_seed=5)
+    published = home / "published.csv"
+    published.write_bytes(listed.read_bytes())
+    taken = pipeline.make_manifest(other, "KoDF", listed=published)
+    assert set(taken.loc[taken["split"] == "test", "video_id"]) == drawn - {gone}
+    fresh = pipeline.make_manifest(load("paper", draw_seed=6), "KoDF")
+    assert fresh.loc[fresh["split"] == "test", "is_fake"].sum() == 734
+
+
+def test_variants_lie_side_by_side(home):
+    plain = load("paper")
+    same = pipeline.crop_folder(plain, "KoDF")
+    assert same == paths.crops("paper", "KoDF")
+    names = {
+        pipeline.crop_folder(load("paper", **{k: v}), "FaceForensics++").name
+        for k, v in (
+            *(("crop_rule", "authors"), ("detection", "exact"), ("compression", "c40")),
+            *(("frame_rule", "every"), ("lr", 0.5), ("protocol", "official")),
+        )
+    }
+    assert names == {
+        "FaceForensics++",
+        "FaceForensics++_crop_rule=authors",
+        "FaceForensics++_detection=exact",
+        "FaceForensics++_compression=c40",
+        "FaceForensics++_frame_rule=every",
+    }
+    # Only FaceForensics++ and what lies in its folder has compressions.
+    c40 = load("paper", compression="c40")
+    assert pipeline.crop_folder(c40, "KoDF") == same
+    assert pipeline.crop_folder(c40, "FaceShifter").name == "FaceShifter_compression=c40"
+
+
+def test_both_protocols_of_one_data_set(home):
+    root = home / "videos/FaceForensics++/original_sequences/youtube/c23/videos"
+    touch(root, "071.mp4", "953.mp4", "720.mp4")
+    by_target = pipeline.ensure_manifest(load("paper"), "FaceForensics++")
+    official = pipeline.ensure_manifest(load("paper", protocol="official"), "FaceForensics++")
+    assert by_target.set_index("target_id")["split"].to_dict() == {
+        "071": "train",
+        "720": "val",
+        "953": "test",
+    }
+    pd.testing.assert_frame_equal(by_target, official)  # these three agree in both
+    touch(root, "012.mp4")  # a test video of the published split
+    rescanned = {
+        p: pipeline.make_manifest(load("paper", protocol=p), "FaceForensics++").set_index(
+            "target_id"
+        )["split"]["012"]
+        for p in ("paper", "official")
+    }
+    assert rescanned == {"paper": "train", "official": "test"}
+
+
+def test_crops_follow_the_manifest(home):
+    """A video that arrives later is cut; those that are done are not cut again."""
+    root = home / "videos/mine"
+    config = load("paper", **SMALL)
+    for kind, seed in (("real", 3), ("fake", 4)):
+        (root / kind).mkdir(parents=True)
+        write_video(root / kind / "a b.mp4", render_person((seed,), frames=2), 25, 18)
+    table = pipeline.ensure_crops(config, "mine", workers=1)
+    assert table["status"].tolist() == ["ok"] * 4
+    folder = pipeline.crop_folder(config, "mine")
+    stamps = {p.name: p.stat().st_mtime_ns for p in folder.rglob("*.npy")}
+    write_video(root / "fake" / "c.mp4", render_person((5,), frames=2), 25, 18)
+    assert len(pipeline.ensure_crops(config, "mine", workers=1)) == 4  # not looked for yet
+    pipeline.make_manifest(config, "mine")
+    assert len(pipeline.ensure_crops(config, "mine", workers=1)) == 6
+    assert {p.name: p.stat().st_mtime_ns for p in folder.rglob("a b.npy")} == stamps
+    rows = pipeline.ensure_rows(config, "mine")
+    assert rows.groupby("is_fake").size().to_dict() == {False: 2, True: 4}
+
+
+def test_two_runs_on_the_same_folder_share_the_work(home):
+    """The second waits for the first and finds everything done."""
+    root = home / "videos/mine/real"
+    root.mkdir(parents=True)
+    for i in range(3):
+        write_video(root / f"{i}.mp4", render_person((i,), frames=2), 25, 18)
+    command = [
+        *(sys.executable, "-m", "mcxlib.cli", "crops", "--preset", "paper", "--dataset", "mine"),
+        *(word for k, v in SMALL.items() for word in ("--set", f"{k}={v}")),
+        *("--workers", "1"),
+    ]
+    both = [
+        subprocess.Popen(
+            command,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    outputs = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    said = "mine: 3 videos, 6 frames asked, 6 faces found"
+    assert all(said in out for out, _ in outputs)
+    assert sum("another process is at it; waiting" in err for _, err in outputs) >= 1
+    config = load("paper", **SMALL)
+    table = pd.read_parquet(paths.table_of(pipeline.crop_folder(config, "mine")))
+    assert len(table) == 6
+
+
+def test_every_default_protocol_belongs_to_its_data_set():
+    config = load("paper")
+    for dataset in pipeline.ALL_DATASETS:
+        assert protocols.find(protocols.protocol_of(config, dataset), dataset)
