@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from benchmarks import flops
 from mcxlib import colorspace
 from mcxlib.config import RunConfig, load
+from mcxlib.memory import training_bytes
 
 FRAMES = 30
 CLASSES = 5
@@ -87,11 +88,29 @@ def paper_configs() -> dict[str, RunConfig]:
     return runs | {"API-Net(ResNet101)": load("paper", method="api-net")}
 
 
+def memory_table(configs: dict[str, RunConfig]) -> list[dict]:
+    """Bytes of a training step of each run in each precision, with and without recomputation."""
+    return [
+        {
+            "run": name,
+            "precision": precision,
+            "checkpoint_backbone": recompute,
+            **training_bytes(
+                config.model_copy(update={"precision": precision}), checkpoint_backbone=recompute
+            )._asdict(),
+        }
+        for name, config in configs.items()
+        for precision in ("32-true", "bf16-mixed")
+        for recompute in (False, True)
+    ]
+
+
 def estimate(configs: dict[str, RunConfig] | None = None) -> dict:
     """The whole estimate, JSON-ready: operations of each run, hours on each card."""
     runs = {}
     schedule = None
-    for name, config in (configs or paper_configs()).items():
+    every = configs or paper_configs()
+    for name, config in every.items():
         batch = config.categories * config.per_category
         schedule = Schedule(config.epochs, config.freeze_epochs, batch)
         step = flops.training_step(config, batch, config.input_size)
@@ -123,4 +142,7 @@ def estimate(configs: dict[str, RunConfig] | None = None) -> dict:
         "schedule": asdict(schedule) | {"steps_per_epoch": schedule.steps_per_epoch},
         "runs": runs,
         "cards": cards,
+        "memory": memory_table(
+            {name: c for name, c in every.items() if c.colorspace in ("rgb", "rgb+lab+ycbcr")}
+        ),
     }

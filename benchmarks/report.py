@@ -310,6 +310,33 @@ def _cost(found: dict[str, Any]) -> list[str]:
     ]
 
 
+def _memory(found: list[dict[str, Any]]) -> list[str]:
+    rows = [
+        [
+            row["run"],
+            {"32-true": "fp32", "bf16-mixed": "bf16 (the same in fp16)"}[row["precision"]],
+            "yes" if row["checkpoint_backbone"] else "no",
+            number(sum(row[k] for k in ("parameters", "activations", "gradients")) / 2**30),
+            number(row["activations"] / 2**30),
+        ]
+        for row in found
+    ]
+    return [
+        "## Memory of a training step: computed",
+        "",
+        "27 crops of 448 px. Counted on tensors without data, two images scaled to 27; not "
+        "measured on a device. A library's workspaces and the driver, about 1 GiB on a GPU, come "
+        "on top, so a card of 16 GB holds what stays below about 14.",
+        "",
+        table(
+            ["run", "precision", "`checkpoint_backbone`", "total, GiB", "activations, GiB"],
+            rows,
+            "lllrr",
+        ),
+        "",
+    ]
+
+
 def text(
     results: dict[str, Any],
     storage: dict[str, Any] | None = None,
@@ -331,7 +358,7 @@ def text(
         lines += ["## Ratios on a GPU", "", *_device(results, "_cuda")]
     lines += _storage(storage) if storage else ["## Storage of crops", "", f"{NOT_MEASURED}.", ""]
     if cost:
-        lines += _cost(cost)
+        lines += [*_cost(cost), *_memory(cost["memory"])]
     return "\n".join(lines).rstrip() + "\n"
 
 

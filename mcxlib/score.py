@@ -93,6 +93,8 @@ def score_rows(
         OutOfSpace: no room for a part.
     """
     device = torch.device(device)
+    if device.type == "cpu":
+        memory.keep_freed()
     precision = precision or config.precision
     if precision not in memory.AUTOCAST:
         raise ValueError(

@@ -272,6 +272,8 @@ def fit(
         clear_partial(states)
         write_json(run_dir / "config.json", config.model_dump() | {"run_id": config.run_id})
 
+    if fabric.device.type == "cpu":
+        memory.keep_freed()
     torch.manual_seed(config.seed)
     model = checkpoint.build(config)
     if sync_batchnorm and crew.size > 1:

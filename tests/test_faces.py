@@ -294,7 +294,7 @@ def test_exact_is_the_plain_call(two_people):
         key=lambda b: -(b[2] - b[0]) * (b[3] - b[1]),
     )
     found = faces.FaceFinder(0.9, "exact")(two_people)
-    np.testing.assert_allclose([f.box for f in found], kept)
+    np.testing.assert_allclose([f.box for f in found], kept, atol=0.01)  # of a pixel
 
 
 def overlap(a, b):

@@ -1,6 +1,8 @@
 """Gradient checkpointing changes no number, and the memory of a step is counted right."""
 
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -105,3 +107,31 @@ def test_messages_replace_errors_of_memory_only():
     with pytest.raises(RuntimeError, match="shape") as other, memory.explained("buy more"):
         torch.ones(2, 3) @ torch.ones(2, 3)
     assert not isinstance(other.value, memory.OutOfMemory)
+
+
+def test_freed_memory_is_kept_and_used_again():
+    """Counted by the system: a second allocation of the same size touches no new pages."""
+    code = """
+import resource, sys, torch
+from mcxlib import memory
+if sys.argv[1] == "keep":
+    assert memory.keep_freed()
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        torch.empty(64 * 2**20, dtype=torch.uint8).fill_(1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(faults())
+"""
+    if not sys.platform.startswith("linux"):
+        assert not memory.keep_freed()
+        return
+    pages = {
+        how: int(subprocess.run(
+            [sys.executable, "-c", code, how], check=True, capture_output=True, text=True
+        ).stdout)
+        for how in ("keep", "default")
+    }  # fmt: skip
+    assert pages["default"] > 1000
+    assert pages["keep"] < pages["default"] / 10

@@ -9,9 +9,7 @@ from PIL import Image
 
 from mcxlib.data import video
 from mcxlib.data.video import (
-    Source,
     UnreadableVideo,
-    describe,
     frame_indices,
     frame_total,
     length,
@@ -252,7 +250,7 @@ def test_missing_sound_only_and_cover_picture(tmp_path):
 def test_a_cover_picture_before_the_video_is_passed_over(tmp_path):
     picture = np.full((64, 96, 3), 200, np.uint8)
     path = write_video(tmp_path / "v.mp4", n=6, cover=picture)
-    assert describe(path)[:4] == ("video", 6, 96, 64)
+    assert frame_total(path) == 6
     assert abs(images(path, [5])[5].mean() - 50) < 3
 
 
@@ -278,9 +276,6 @@ def test_rotation_is_applied_as_opencv_applies_it(tmp_path, degrees):
     difference = frame.image.astype(int) - expected[..., ::-1]
     assert np.abs(difference).mean() < 3
     assert frame.note == f"rotated by {360 - degrees} degrees, as the file says"
-    source = describe(path)
-    assert source.rotation == 360 - degrees
-    assert (source.height, source.width) == expected.shape[:2]
 
 
 def test_mirrored_by_the_display_matrix(tmp_path):
@@ -306,24 +301,6 @@ def test_notes_of_what_is_not_plain_colour(tmp_path, codec, pixels, note):
     (frame,) = read_frames(path, [1])
     assert frame.note == note
     assert abs(frame.image.mean() - 18) < 3
-
-
-def test_describe(tmp_path):
-    path = write_video(tmp_path / "v.mp4", n=3)
-    assert describe(path) == Source("video", 3, 96, 64, "h264", "yuv420p", 0)
-    exif = Image.Exif()
-    exif[0x0112] = 6  # a quarter turn clockwise
-    Image.new("L", (8, 5)).save(tmp_path / "i.jpg", exif=exif)
-    assert describe(tmp_path / "i.jpg") == Source("image", 1, 5, 8, "JPEG", "L", 270)
-    (tmp_path / "frames").mkdir()
-    for name in ("1.png", "2.png", "._1.png"):
-        Image.new("RGB", (8, 5)).save(tmp_path / "frames" / name, format="PNG")
-    assert describe(tmp_path / "frames") == Source("frames", 2, 8, 5, "PNG", "RGB", 0)
-    with pytest.raises(UnreadableVideo, match="no such file"):
-        describe(tmp_path / "gone.mp4")
-    (tmp_path / "bad.png").write_bytes(b"")
-    with pytest.raises(UnreadableVideo, match=r"bad\.png: the file is empty"):
-        describe(tmp_path / "bad.png")
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,9 @@ class FaceFinder:
     ):
         self.min_probability = min_probability
         self.fast = detection == "fast" and faces == "largest"
-        self.mtcnn = MTCNN(keep_all=True, device=device)
+        self.device = device
+        # Channels innermost: the same boxes, and pooling is several times faster.
+        self.mtcnn = MTCNN(keep_all=True, device=device).to(memory_format=torch.channels_last)
         self.last: Face | None = None
 
     def reset(self) -> None:
@@ -163,20 +165,25 @@ class FaceFinder:
 
     def __call__(self, frame: np.ndarray) -> list[Face]:
         """Faces in an RGB frame, uint8 (H, W, 3), the largest first."""
+        # As float and plane by plane, seen as (1, H, W, 3): given bytes, facenet-pytorch spends a
+        # third of its time on making them so, once for each look at the pyramid.
+        planes = np.stack(cv2.split(frame)).astype(np.float32)
+        planes = torch.from_numpy(planes).to(self.device)[None].permute(0, 2, 3, 1)
         found: list[Face] = []
         if self.fast:
             smallest = NARROW * self.last.side if self.last else FIRST_LOOK * min(frame.shape[:2])
             # The next level of the whole pyramid at or above that size.
             level = math.ceil(math.log(max(smallest, MIN_FACE) / MIN_FACE, 1 / PYRAMID_STEP) - 1e-9)
             if level > 0:
-                found = self._detect(frame, MIN_FACE / PYRAMID_STEP**level)
-        found = found or self._detect(frame, MIN_FACE)
+                found = self._detect(planes, MIN_FACE / PYRAMID_STEP**level)
+        found = found or self._detect(planes, MIN_FACE)
         self.last = found[0] if found else None
         return found
 
-    def _detect(self, frame: np.ndarray, min_face: float) -> list[Face]:
+    def _detect(self, planes: torch.Tensor, min_face: float) -> list[Face]:
         self.mtcnn.min_face_size = min_face
-        boxes, probabilities = self.mtcnn.detect(frame)
+        batch_boxes, batch_probabilities = self.mtcnn.detect(planes)
+        boxes, probabilities = batch_boxes[0], batch_probabilities[0]
         if boxes is None:
             return []
         faces = [

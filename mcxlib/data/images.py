@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -17,38 +16,10 @@ MAX_PIXELS = 8192 * 8192
 more memory than a worker process is meant to have, and no camera makes them."""
 
 _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright, 2 to 8 are turned or mirrored
-_TURNED = {3: 180, 4: 180, 5: 270, 6: 270, 7: 90, 8: 90}  # counterclockwise, by the tag
 
 
 class UnreadableImage(ValueError):
     """The file cannot be read as an image; the message names it and why."""
-
-
-class Head(NamedTuple):
-    """What an image file's header says."""
-
-    width: int
-    height: int
-    """Of the image as :func:`read_image` gives it, that is, upright."""
-    format: str
-    mode: str
-    """Pillow's name of the pixel format."""
-    rotation: int
-    """Degrees, counterclockwise, by which the stored image is turned to be upright."""
-
-
-def describe_image(path: Path) -> Head:
-    """What an image file's header says; reads no pixels.
-
-    Raises:
-        UnreadableImage: missing, empty, not an image, or of too many pixels.
-    """
-    with _opened(path) as image:
-        width, height = image.size
-        tag = image.getexif().get(_ORIENTATION, 1)
-        if tag in (5, 6, 7, 8):
-            width, height = height, width
-        return Head(width, height, image.format or "", image.mode, _TURNED.get(tag, 0))
 
 
 def read_image(path: Path) -> tuple[np.ndarray, str]:

@@ -22,7 +22,6 @@ from mcxlib.data.images import (
     IMAGE_SUFFIXES,
     MAX_PIXELS,
     UnreadableImage,
-    describe_image,
     read_image,
 )
 
@@ -52,23 +51,6 @@ class Frame(NamedTuple):
     """Why there is no image."""
     note: str = ""
     """What was done to the image: rotated, reduced to 8 bits, ..."""
-
-
-class Source(NamedTuple):
-    """What a path holds; for reports."""
-
-    kind: str
-    """"video", "image" or "frames" (a folder of images)."""
-    frames: int
-    width: int
-    height: int
-    """Of the frames as :func:`read_frames` gives them, that is, after rotation."""
-    codec: str
-    """The codec of a video, else the first image's format."""
-    pixel_format: str
-    """FFmpeg's name of it; Pillow's mode for images."""
-    rotation: int
-    """Degrees, counterclockwise, by which a stored frame is turned to be upright."""
 
 
 def frame_indices(rule: str, count: int, step: int, total: int) -> list[int]:
@@ -140,38 +122,6 @@ def length(path: Path) -> Length:
                 frames, f"{path}: cut short, it ends at {end:.2f} s of the {stated:.2f} s it states"
             )
         return Length(frames)
-
-
-def describe(path: Path) -> Source:
-    """What a path holds, by its header and its first frame.
-
-    Raises:
-        UnreadableVideo: not a video, image or folder of images; names the file and why.
-    """
-    path = Path(path)
-    if (images := _images(path)) is not None:
-        try:
-            head = describe_image(images[0])
-        except UnreadableImage as error:
-            raise UnreadableVideo(str(error)) from error
-        return Source("frames" if path.is_dir() else "image", len(images), *head)
-    frames = length(path).frames
-    with _open(path) as container:
-        stream = _stream(container)
-        try:
-            first = next(container.decode(stream), None)
-        except av.error.FFmpegError as error:
-            raise UnreadableVideo(f"{path}: {_why(error)}") from error
-        if first is None:
-            raise UnreadableVideo(f"{path}: the video has no frame that can be decoded")
-        transposed, flip_rows, flip_columns = _orientation(first)
-        width, height = first.width, first.height
-        if transposed:
-            width, height = height, width
-        return Source(
-            *("video", frames, width, height, _codec(stream), first.format.name),
-            _degrees(transposed, flip_rows, flip_columns),
-        )
 
 
 def read_frames(path: Path, indices: list[int]) -> Iterator[Frame]:
