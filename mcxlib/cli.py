@@ -218,11 +218,18 @@ def score_(
 
 
 @app.command()
-def tables(preset: Preset = "demo", output: Output = None) -> None:
+def tables(
+    preset: Preset = "demo",
+    output: Output = None,
+    video: Annotated[
+        str, typer.Option(help="a video's score from its frames': mean, median or top_k")
+    ] = "mean",
+) -> None:
     """Compute Tables 1 to 3 from the stored scores."""
     from mcxlib import tables as made
 
-    for path in made.write(paths.runs(preset), output or paths.results(preset) / "tables"):
+    folder = output or paths.results(preset) / "tables"
+    for path in made.write(paths.runs(preset), folder, video):
         typer.echo(path)
 
 

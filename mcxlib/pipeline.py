@@ -286,8 +286,9 @@ def ensure_scores(
     folder = ensure_run(config, workers)
     crops = ensure_crops(cut, dataset, workers)
     from_folder = crop_folder(cut, dataset)
-    name = from_folder.name if crop_folder(config, dataset) != from_folder else dataset
-    path = folder / "scores" / f"{name}.parquet"
+    path = folder / "scores" / f"{dataset}.parquet"
+    if from_folder != crop_folder(config, dataset):  # no row of the tables
+        path = folder / "other_scores" / f"{from_folder.name}.parquet"
     rows = frames.join(crops, ensure_manifest(cut, dataset), split="test")
     made_from = {
         "rows_sha256": frames.fingerprint(rows),

@@ -312,3 +312,35 @@ def test_unreadable_and_incomplete_files(tmp_path):
     (run / "config.json").write_text("{")
     with pytest.raises(ValueError, match=r"config\.json cannot be read"):
         tables.closed_set(tmp_path)
+
+
+def test_a_run_that_was_put_aside_is_no_second_seed(tmp_path):
+    store(tmp_path, every()).rename(tmp_path / "mcx-api_rgb_seed0.old")
+    store(tmp_path, every())
+    (run,) = tables.find_runs(tmp_path)
+    assert run.run_id == "mcx-api_rgb_seed0"
+
+
+def test_two_faces_of_one_frame_are_not_the_same_frame_twice(tmp_path):
+    scores = pd.concat([every().assign(face=0), every().assign(face=1)], ignore_index=True)
+    store(tmp_path, scores)
+    (run,) = tables.find_runs(tmp_path)
+    assert len(tables.read_scores(run)) == 2 * len(every())
+
+
+# Three frames a video. Real: mean 0.6, median 0.7, top two 0.8. Fake: 0.47, 0.3, 0.65.
+THREE = {"real": (0.2, 0.7, 0.9), "Celeb-synthesis": (0.1, 0.3, 1.0)}
+
+
+@pytest.mark.parametrize(("video", "bosc"), [("mean", 0.0), ("median", 0.0), ("top_k", 50.0)])
+def test_video_scores_of_table_3_by_hand(tmp_path, video, bosc, monkeypatch):
+    """top_k of two: both are called fake, which is right of one of the two."""
+    cross = frames("Celeb-DF-v2", THREE).assign(
+        video_id=lambda t: t["manipulation"], frame_index=[0, 1, 2] * 2, target_id=""
+    )
+    store(tmp_path, pd.concat([frames("FaceForensics++", HAND), cross], ignore_index=True))
+    monkeypatch.setattr(tables.compare.metrics.video_scores, "__defaults__", ("mean", 2))
+    table = tables.cross_dataset(tmp_path, video)
+    row = table[(table["test_set"] == "Celeb-DF") & (table["seeds"] > 0)].iloc[0]
+    assert row["bosc_measured"] == pytest.approx(bosc)
+    assert (row["n_real"], row["n_fake"]) == (1, 1)

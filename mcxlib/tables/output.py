@@ -120,10 +120,11 @@ def write_table(table: pd.DataFrame, results_dir: Path | str) -> list[Path]:
     return [printed, tidy]
 
 
-def write(runs_dir: Path | str, results_dir: Path | str) -> list[Path]:
+def write(runs_dir: Path | str, results_dir: Path | str, video: str = "mean") -> list[Path]:
     """Compute Tables 1 to 3 from the stored scores and write them; returns the files.
 
-    All three are computed before the first is written. Errors as :func:`closed_set`.
+    ``video`` is Table 3's video-level score: mean, median or top_k. All three are computed before
+    the first is written. Errors as :func:`closed_set`.
     """
-    tables = [make(runs_dir) for make in (closed_set, overall, cross_dataset)]
+    tables = [closed_set(runs_dir), overall(runs_dir), cross_dataset(runs_dir, video)]
     return [path for table in tables for path in write_table(table, results_dir)]

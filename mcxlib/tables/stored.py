@@ -45,7 +45,7 @@ def find_runs(runs_dir: Path | str) -> list[Run]:
     """Every run folder in ``runs_dir`` that holds scores, in order of its name.
 
     A folder without ``config.json`` or without scores (a run in training, say) is no row of a
-    table yet and is left out.
+    table yet and is left out, and so is a run that was put aside (``.old``).
 
     Raises:
         ValueError: no such folder, an unreadable or incomplete ``config.json``, or runs of several
@@ -57,7 +57,7 @@ def find_runs(runs_dir: Path | str) -> list[Run]:
     runs = []
     for config_file in sorted(runs_dir.glob("*/config.json")):
         files = tuple(sorted((config_file.parent / "scores").glob("*.parquet")))
-        if files:
+        if files and config_file.parent.suffix != ".old":
             runs.append(_run(config_file, files))
     presets = sorted({run.preset for run in runs})
     if len(presets) > 1:
@@ -103,7 +103,8 @@ def read_scores(run: Run) -> pd.DataFrame:
             raise ValueError(f"{file}: the five probabilities of some frames do not sum to 1")
         parts.append(part)
     scores = pd.concat(parts, ignore_index=True)
-    frame = ["dataset", "video_id", "manipulation", "frame_index"]
+    face = ["face"] if "face" in scores else []
+    frame = ["dataset", "video_id", "manipulation", "frame_index", *face]
     if (twice := scores.duplicated(frame)).any():
         first = scores.loc[twice.idxmax(), frame].tolist()
         raise ValueError(f"{run.run_id}: {int(twice.sum())} frames are scored twice, first {first}")
