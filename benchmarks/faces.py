@@ -96,7 +96,7 @@ def agreement(folder: Path, manifest: pd.DataFrame, frames: int) -> dict[str, fl
 
 def run(settings: Settings) -> dict[str, Result]:
     """Entries ``faces_480``, ``faces_720`` and ``faces``, the worse of the two."""
-    videos, frames = (2, 4) if settings.quick else (12, 30)
+    videos, frames = (2, 4) if settings.quick else (8, 30)
     config = load("paper", frame_count=frames)
     workers = os.cpu_count() or 1
     entries = {}
