@@ -75,8 +75,12 @@ def test_workflow_goes_by_the_same_list_of_code_as_the_training():
 
 def test_workflow_plans_every_run_of_the_matrix(tmp_path):
     """In a copy without results: ten runs, six notebooks, and one of everything else."""
-    for name in ("workflow", "mcxlib", "notebooks", "book", "benchmarks", "tools", "_config.yml"):
+    for name in ("workflow", "mcxlib", "notebooks", "benchmarks", "tools", "_config.yml"):
         (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "book").mkdir()
+    for page in (ROOT / "book").iterdir():
+        if page.name != "generated":  # results, if the book was built before
+            (tmp_path / "book" / page.name).symlink_to(page)
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "-n", "--cores", "2", "--nolock", "book"],
         cwd=tmp_path,
