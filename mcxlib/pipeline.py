@@ -194,24 +194,37 @@ def left_out(config: RunConfig, dataset: str) -> pd.DataFrame:
     return pd.read_csv(path.with_name(f"{path.stem}.left_out.csv"), dtype=str)
 
 
+def _finished_crops(config: RunConfig, folder: Path, manifest: pd.DataFrame) -> pd.DataFrame | None:
+    """The rows of a crop folder that has all of ``manifest``'s used videos; else None.
+
+    Files are replaced whole, so this can be asked without holding the folder's lock.
+    """
+    table = paths.table_of(folder)
+    if not table.is_file():
+        return None
+    stored, wanted = read_json(folder / "contract.json"), faces.contract(config)
+    if difference := faces.contract_difference(stored, wanted):
+        raise ValueError(
+            f"the crops in {folder} were made with other settings ({difference}); set "
+            "MCX_DATA to another folder or remove this one"
+        )
+    used = manifest[manifest["split"] != ""]
+    rows = pd.read_parquet(table)
+    made_from = rows.drop_duplicates("video_id").set_index("video_id")["source_bytes"]
+    if (used["video_id"].map(made_from) == used["bytes"]).all():
+        return rows[rows["video_id"].isin(used["video_id"])].reset_index(drop=True)
+    return None
+
+
 def ensure_crops(config: RunConfig, dataset: str, workers: int | None = None) -> pd.DataFrame:
     """One row a frame asked for, with the crop's place; cuts the faces that are missing."""
     folder = crop_folder(config, dataset)
     manifest = ensure_manifest(config, dataset, workers)
-    used = manifest[manifest["split"] != ""]
+    if (rows := _finished_crops(config, folder, manifest)) is not None:
+        return rows
     with _alone(folder, f"faces of {dataset}"):
-        table = paths.table_of(folder)
-        if table.is_file():
-            stored, wanted = read_json(folder / "contract.json"), faces.contract(config)
-            if difference := faces.contract_difference(stored, wanted):
-                raise ValueError(
-                    f"the crops in {folder} were made with other settings ({difference}); set "
-                    "MCX_DATA to another folder or remove this one"
-                )
-            rows = pd.read_parquet(table)
-            made_from = rows.drop_duplicates("video_id").set_index("video_id")["source_bytes"]
-            if (used["video_id"].map(made_from) == used["bytes"]).all():
-                return rows[rows["video_id"].isin(used["video_id"])].reset_index(drop=True)
+        if (rows := _finished_crops(config, folder, manifest)) is not None:
+            return rows  # another process was faster
         root = _root(config, dataset, workers)
         with _progress(f"faces of {dataset}") as progress:
             return faces.crop_videos(manifest, root, folder, config, workers, progress)
@@ -238,18 +251,21 @@ def ensure_run(config: RunConfig, workers: int | None = None, **options: Any) ->
     folder = run_folder(config)
     rows = ensure_rows(config, TRAINED_ON, workers)
     first = processes.is_first()
+    several = processes.expected() > 1 or options.get("devices", 1) not in (1, "auto")
+    finished = folder / train.FINISHED
+    recipe = train.recipe(config, rows)
+
+    def current() -> bool:
+        return finished.is_file() and read_json(finished)["recipe_sha256"] == recipe
+
+    if not several and current():
+        return folder
     with _alone(folder, config.run_id) if first else nullcontext():
-        finished = folder / train.FINISHED
-        if (
-            first
-            and finished.is_file()
-            and read_json(finished)["recipe_sha256"] != train.recipe(config, rows)
-        ):
+        if first and finished.is_file() and not current():
             print(f"{config.run_id}: made with other data or code; training anew", file=sys.stderr)
             aside = folder.with_name(f"{folder.name}.old")
             shutil.rmtree(aside, ignore_errors=True)
             folder.rename(aside)
-        several = processes.expected() > 1 or options.get("devices", 1) not in (1, "auto")
         if several or not finished.is_file():
             with _progress(f"training {config.run_id}") if first else nullcontext() as progress:
                 train.fit(
@@ -294,20 +310,26 @@ def ensure_scores(
         "rows_sha256": frames.fingerprint(rows),
         "weights_sha256": digest(folder / "weights.safetensors"),
     }
+    note = path.with_name(f"{path.stem}.json")
+    model, trained, contract = checkpoint.load_weights(folder / "weights.safetensors")
+    difference = faces.contract_difference(contract, read_json(from_folder / "contract.json"))
+    if difference and not any_crops:
+        raise ValueError(
+            f"{config.run_id} was trained on other crops than these of {dataset} "
+            f"({difference}); cut them with the same settings, or score them as they are with "
+            "--any-crops"
+        )
+    if difference:
+        print(f"{config.run_id}: other crops than trained on ({difference})", file=sys.stderr)
+        made_from["crops_differ"] = difference
+
+    def current() -> bool:
+        return path.is_file() and note.is_file() and read_json(note) == made_from
+
+    if current():
+        return pd.read_parquet(path)
     with _alone(path, f"scores of {config.run_id} on {dataset}"):
-        note = path.with_name(f"{path.stem}.json")
-        model, trained, contract = checkpoint.load_weights(folder / "weights.safetensors")
-        difference = faces.contract_difference(contract, read_json(from_folder / "contract.json"))
-        if difference and not any_crops:
-            raise ValueError(
-                f"{config.run_id} was trained on other crops than these of {dataset} "
-                f"({difference}); cut them with the same settings, or score them as they are with "
-                "--any-crops"
-            )
-        if difference:
-            print(f"{config.run_id}: other crops than trained on ({difference})", file=sys.stderr)
-            made_from["crops_differ"] = difference
-        if not path.is_file() or not note.is_file() or read_json(note) != made_from:
+        if not current():
             note.unlink(missing_ok=True)
             device = "cuda" if torch.cuda.is_available() else "cpu"
             with _progress(f"scores of {config.run_id} on {dataset}") as progress:

@@ -1,11 +1,15 @@
 """Steps on real layouts: draws that stay, variants side by side, two runs at once."""
 
 import os
+import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pandas as pd
 import pytest
+from filelock import FileLock
 
 from mcxlib import paths, pipeline
 from mcxlib.config import load
@@ -152,6 +156,52 @@ def test_two_runs_on_the_same_folder_share_the_work(home):
     config = load("paper", **SMALL)
     table = pd.read_parquet(paths.table_of(pipeline.crop_folder(config, "mine")))
     assert len(table) == 6
+
+
+FOLDERS = {
+    "real": "original_sequences/youtube",
+    "DF": "manipulated_sequences/Deepfakes",
+    "F2F": "manipulated_sequences/Face2Face",
+    "FS": "manipulated_sequences/FaceSwap",
+    "NT": "manipulated_sequences/NeuralTextures",
+}
+
+
+def test_what_is_finished_is_taken_while_others_hold_the_locks(home, capsys):
+    """Crops, run and scores of a small tree laid out as FaceForensics++ is; then, with every
+    lock held by somebody else, the same again: at once, without waiting and without a word."""
+    video = home / "one.mp4"
+    write_video(video, render_person((1,), frames=2), 25, 18)
+    for kind, folder in FOLDERS.items():
+        for target, donor in (("071", "054"), ("720", "672"), ("953", "974")):
+            name = target if kind == "real" else f"{target}_{donor}"
+            path = home / f"videos/FaceForensics++/{folder}/c23/videos/{name}.mp4"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(video, path)
+    small = SMALL | {"crop_rule": "whole", "epochs": 1, "freeze_epochs": 0, "per_category": 2}
+    config = load("paper", **small)
+    dataset = "FaceForensics++"
+    first = pipeline.ensure_scores(config, dataset, workers=1)
+    assert sorted(first["video_id"].unique()) == sorted(
+        f"{folder}/c23/videos/953{'' if kind == 'real' else '_974'}"
+        for kind, folder in FOLDERS.items()
+    )
+    assert len(first) == 10
+    locks = sorted(p for p in home.rglob("*.lock"))
+    assert len(locks) >= 3
+    assert capsys.readouterr().err != ""  # progress
+    with ExitStack() as stack, ThreadPoolExecutor(1) as pool:
+        for path in locks:
+            stack.enter_context(FileLock(path, timeout=0))
+        later = pool.submit(pipeline.ensure_scores, config, dataset)
+        try:
+            second = later.result(timeout=60)
+        except TimeoutError:
+            pytest.fail("waited for a lock although everything is finished")
+        finally:
+            stack.close()
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
+    assert capsys.readouterr().err == ""
 
 
 def test_every_default_protocol_belongs_to_its_data_set():
