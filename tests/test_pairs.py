@@ -6,7 +6,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mcxlib import pairs as pairs_module
 from mcxlib.pairs import mine_pairs
+
+
+@pytest.fixture(scope="module", params=[2, 10**6], ids=["products", "differences"], autouse=True)
+def way(request):
+    """Every promise holds for both ways of finding the nearest: the one for large batches, and
+    the one for small ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pairs_module, "LARGE", request.param)
+        yield request.param
 
 
 def reference(features: np.ndarray, labels, distance: str) -> tuple[list[int], list[int]]:
@@ -55,6 +65,37 @@ def test_random_batches_equal_the_loop(distance, seed):
     features = rng.normal(size=(27, 16)).astype(np.float32)
     labels = rng.integers(0, 5, 27)
     assert mined(features, labels, distance) == reference(features, labels, distance)
+
+
+@pytest.mark.parametrize("distance", ["euclidean", "cosine"])
+def test_large_batches_with_near_and_exact_duplicates_equal_the_loop(distance):
+    """Offset far above the distances: the matrix product alone would get these wrong."""
+    rng = np.random.default_rng(1)
+    features = rng.normal(size=(150, 12))
+    features[100:110] = features[:10] + 1e-3 * rng.normal(size=(10, 12))
+    features = (features + 50).astype(np.float32)
+    features[120:130] = features[20:30]
+    labels = rng.integers(0, 5, 150)
+    assert mined(features, labels, distance) == reference(features, labels, distance)
+
+
+def test_the_product_alone_would_be_wrong_and_is_not_used_alone(way):
+    """Distances below the product's rounding; the way for small batches is not gone."""
+    if way != 2:
+        pytest.skip("about the way for large batches")
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    clusters = rng.integers(-1000, 1000, (15, 40)).repeat(4, axis=0)
+    features = (clusters + rng.integers(0, 2, (60, 40))).astype(np.float32)
+    expected = reference(features, labels, "euclidean")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pairs_module, "_distances", None)  # raises if used
+        assert mined(features, labels) == expected
+    centred = torch.tensor(features - features.mean(0))
+    squares = centred.square().sum(1)
+    rough = squares[:, None] + squares - 2 * centred @ centred.T
+    rough = rough.masked_fill(torch.tensor(labels[:, None] == labels), torch.inf)
+    assert rough.argmin(1).tolist() != expected[1][60:]
 
 
 def test_euclidean_and_cosine_differ():
