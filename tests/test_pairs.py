@@ -79,16 +79,15 @@ def test_large_batches_with_near_and_exact_duplicates_equal_the_loop(distance):
     assert mined(features, labels, distance) == reference(features, labels, distance)
 
 
-def test_the_product_alone_would_be_wrong_and_is_not_used_alone(way):
+def test_the_product_alone_would_be_wrong_and_is_not_used_alone():
     """Distances below the product's rounding; the way for small batches is not gone."""
-    if way != 2:
-        pytest.skip("about the way for large batches")
     rng = np.random.default_rng(0)
     labels = np.arange(60) % 2
     clusters = rng.integers(-1000, 1000, (15, 40)).repeat(4, axis=0)
     features = (clusters + rng.integers(0, 2, (60, 40))).astype(np.float32)
     expected = reference(features, labels, "euclidean")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pairs_module, "LARGE", 2)
         patch.setattr(pairs_module, "_distances", None)  # raises if used
         assert mined(features, labels) == expected
     centred = torch.tensor(features - features.mean(0))
