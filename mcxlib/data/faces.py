@@ -31,6 +31,7 @@ from PIL import Image
 from mcxlib.config import RunConfig
 from mcxlib.data import storage
 from mcxlib.data import video as videos
+from mcxlib.data.cascade import Cascade
 from mcxlib.files import OutOfSpace, read_json, space_explained, write_json, write_parquet
 from mcxlib.paths import table_of
 
@@ -65,9 +66,6 @@ MIN_PROBABILITY = {"loose": 0.9, "authors": 0.98, "whole": None}
 
 MIN_FACE = 20
 """MTCNN's own smallest face, in pixels."""
-
-PYRAMID_STEP = 0.709
-"""MTCNN's own ratio between the levels of its image pyramid."""
 
 NARROW = 0.4
 """Fast detection looks for faces from this share of the last frame's face on. In 240 frames tried,
@@ -136,13 +134,14 @@ def contract_difference(stored: dict[str, Any], wanted: dict[str, Any]) -> str:
 class FaceFinder:
     """MTCNN on the frames of one video after another; faces above a probability, largest first.
 
-    ``detection="exact"`` runs the whole image pyramid on every frame, from faces of 20 px on: the
-    plain facenet-pytorch call. Most of its time goes into levels on which only faces much smaller
-    than the one that is kept could be found. ``"fast"`` leaves out those levels and only those
-    (the others keep their exact scales, so that boxes stay the same): it looks for faces from
-    ``NARROW`` times the last frame's largest on, and runs the whole pyramid where that finds
-    none. A larger face that comes in is found, a smaller one is what it did not look for, so
-    ``faces="all"`` always takes the whole pyramid.
+    ``detection="exact"`` is the plain facenet-pytorch call: the whole image pyramid on every
+    frame, from faces of 20 px on. Most of its time goes into cutting out what its networks look
+    at, and into levels on which only faces much smaller than the one that is kept could be found.
+    ``"fast"`` cuts them out of a table of sums (:mod:`mcxlib.data.cascade`), and leaves out those
+    levels and only those (the others keep their exact scales, so that boxes stay the same): it
+    looks for faces from ``NARROW`` times the last frame's largest on, and runs the whole pyramid
+    where that finds none. A larger face that comes in is found, a smaller one is what it did not
+    look for, so ``faces="all"`` always takes the whole pyramid.
     """
 
     def __init__(
@@ -153,10 +152,12 @@ class FaceFinder:
         device: str = "cpu",
     ):
         self.min_probability = min_probability
-        self.fast = detection == "fast" and faces == "largest"
-        self.device = device
-        # Channels innermost: the same boxes, and pooling is several times faster.
-        self.mtcnn = MTCNN(keep_all=True, device=device).to(memory_format=torch.channels_last)
+        self.largest_only = faces == "largest"
+        self.mtcnn = MTCNN(keep_all=True, min_face_size=MIN_FACE, device=device)
+        self.cascade: Cascade | None = None
+        if detection == "fast":
+            # Channels innermost: the same boxes, and pooling is several times faster.
+            self.cascade = Cascade(self.mtcnn.to(memory_format=torch.channels_last), MIN_FACE)
         self.last: Face | None = None
 
     def reset(self) -> None:
@@ -165,31 +166,29 @@ class FaceFinder:
 
     def __call__(self, frame: np.ndarray) -> list[Face]:
         """Faces in an RGB frame, uint8 (H, W, 3), the largest first."""
-        # As float and plane by plane, seen as (1, H, W, 3): given bytes, facenet-pytorch spends a
-        # third of its time on making them so, once for each look at the pyramid.
-        planes = np.stack(cv2.split(frame)).astype(np.float32)
-        planes = torch.from_numpy(planes).to(self.device)[None].permute(0, 2, 3, 1)
-        found: list[Face] = []
-        if self.fast:
-            smallest = NARROW * self.last.side if self.last else FIRST_LOOK * min(frame.shape[:2])
-            # The next level of the whole pyramid at or above that size.
-            level = math.ceil(math.log(max(smallest, MIN_FACE) / MIN_FACE, 1 / PYRAMID_STEP) - 1e-9)
-            if level > 0:
-                found = self._detect(planes, MIN_FACE / PYRAMID_STEP**level)
-        found = found or self._detect(planes, MIN_FACE)
+        found = self._fast(frame) if self.cascade else self._exact(frame)
         self.last = found[0] if found else None
         return found
 
-    def _detect(self, planes: torch.Tensor, min_face: float) -> list[Face]:
-        self.mtcnn.min_face_size = min_face
-        batch_boxes, batch_probabilities = self.mtcnn.detect(planes)
-        boxes, probabilities = batch_boxes[0], batch_probabilities[0]
-        if boxes is None:
-            return []
+    def _fast(self, frame: np.ndarray) -> list[Face]:
+        found: list[Face] = []
+        if self.largest_only:
+            smallest = NARROW * self.last.side if self.last else FIRST_LOOK * min(frame.shape[:2])
+            # The next level of the whole pyramid at or above that size.
+            levels = math.log(max(smallest, 1) / MIN_FACE, 1 / self.mtcnn.factor)
+            if (level := math.ceil(levels - 1e-9)) > 0:
+                found = self._faces(*self.cascade(frame, level))
+        return found or self._faces(*self.cascade(frame))
+
+    def _exact(self, frame: np.ndarray) -> list[Face]:
+        boxes, probabilities = self.mtcnn.detect(frame)
+        return [] if boxes is None else self._faces(boxes, probabilities)
+
+    def _faces(self, boxes: np.ndarray, probabilities: np.ndarray) -> list[Face]:
         faces = [
             Face(tuple(float(v) for v in box), float(p))
             for box, p in zip(boxes, probabilities, strict=True)
-            if p is not None and p > self.min_probability
+            if p > self.min_probability
         ]
         return sorted(faces, key=lambda face: -face.area)
 
