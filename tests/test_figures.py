@@ -169,6 +169,12 @@ def test_training_curves():
     lines = {line.get_label(): line for axis in plate.figure.axes for line in axis.get_lines()}
     np.testing.assert_array_equal(lines["AUC"].get_xdata(), [1, 3, 5])
     np.testing.assert_array_equal(lines["AUC"].get_ydata(), [0.52, 0.91, 0.88])
+    assert len(plate.figure.axes) == 3  # the learning rate has its own
+    timed = figures.training_curves(history().assign(images_per_second=[9, 8, 9, 9, 7, 9]))
+    (speed,) = timed.figure.axes[2].get_lines()
+    np.testing.assert_array_equal(speed.get_ydata(), [9, 8, 9, 9, 7, 9])
+    assert "images trained on in a second" in timed.alt
+    assert "images" not in plate.alt
     with pytest.raises(ValueError, match="lacks the columns lr"):
         figures.training_curves(history().drop(columns="lr"))
     with pytest.raises(ValueError, match="empty"):

@@ -146,11 +146,11 @@ def roc_curves(frames: pd.DataFrame, source: str = "", title: str = "") -> Plate
 
 
 def training_curves(history: pd.DataFrame, source: str = "", title: str = "") -> Plate:
-    """Losses and learning rate by step, validation AUC and BOSC by epoch.
+    """Losses and learning rate by step, validation AUC and BOSC by epoch, images a second.
 
     Args:
         history: columns step, epoch, total, cross_entropy, score_ranking, lr, and val_auc and
-            val_bosc (NaN but at an epoch's last step).
+            val_bosc (NaN but at an epoch's last step); with images_per_second, a third panel.
 
     Raises:
         ValueError: missing columns or no row.
@@ -171,8 +171,9 @@ def training_curves(history: pd.DataFrame, source: str = "", title: str = "") ->
         raise ValueError("the training history is empty: no step was taken")
     steps, epochs = history["step"], history.dropna(subset=["val_auc"])
     with style():
-        figure = new_figure(7.2, 2.9)
-        losses, validation = figure.subplots(1, 2)
+        timed = "images_per_second" in history
+        figure = new_figure(8.8 if timed else 7.2, 2.9)
+        losses, validation, *speed = figure.subplots(1, 3 if timed else 2)
         for name, color in (("cross_entropy", "#0072B2"), ("score_ranking", "#009E73")):
             losses.plot(steps, history[name], color=color, lw=1, label=name.replace("_", " "))
         losses.plot(steps, history["total"], color="#222222", lw=1, alpha=0.5, label="total")
@@ -195,6 +196,10 @@ def training_curves(history: pd.DataFrame, source: str = "", title: str = "") ->
         validation.set(xlabel="step", ylabel="validation", ylim=(min(0.45, _low(epochs)), 1.005))
         validation.grid(axis="y")
         validation.legend(loc="lower right")
+        for axis in speed:
+            axis.plot(steps, history["images_per_second"], color="#CC79A7", lw=1)
+            axis.set(xlabel="step", ylabel="images a second", ylim=(0, None))
+            axis.grid(axis="y")
         mark(figure, source)
     alt = (
         f"Training curves over {len(steps)} steps{of(source)}: the total loss goes from "
@@ -206,6 +211,8 @@ def training_curves(history: pd.DataFrame, source: str = "", title: str = "") ->
             f"{epochs['val_auc'].iloc[-1]:.3f} (best {epochs['val_auc'].max():.3f}), BOSC from "
             f"{epochs['val_bosc'].iloc[0]:.3f} to {epochs['val_bosc'].iloc[-1]:.3f}"
         )
+    if timed:
+        alt += "; beside them, the images trained on in a second"
     return Plate(figure, alt + ".")
 
 
