@@ -33,7 +33,7 @@ class Size(NamedTuple):
     """Time budget of one comparison at this size."""
 
 
-SIZES = (Size(6, 448, 60.0), Size(27, 128, 35.0))
+SIZES = (Size(6, 448, 120.0), Size(27, 128, 70.0))
 
 
 def sizes(settings: Settings) -> dict[str, Size]:
