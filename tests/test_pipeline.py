@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -128,7 +129,7 @@ def test_crops_follow_the_manifest(home):
 
 
 def test_two_runs_on_the_same_folder_share_the_work(home):
-    """The second waits for the first and finds everything done."""
+    """Both wait for a third that is at it, say so, and then do the work once."""
     root = home / "videos/mine/real"
     root.mkdir(parents=True)
     for i in range(3):
@@ -138,24 +139,34 @@ def test_two_runs_on_the_same_folder_share_the_work(home):
         *(word for k, v in SMALL.items() for word in ("--set", f"{k}={v}")),
         *("--workers", "1"),
     ]
-    both = [
-        subprocess.Popen(
-            command,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
-    outputs = [process.communicate(timeout=120) for process in both]
-    assert [process.returncode for process in both] == [0, 0], outputs
-    said = "mine: 3 videos, 6 frames asked, 6 faces found"
-    assert all(said in out for out, _ in outputs)
-    assert sum("another process is at it; waiting" in err for _, err in outputs) >= 1
     config = load("paper", **SMALL)
-    table = pd.read_parquet(paths.table_of(pipeline.crop_folder(config, "mine")))
-    assert len(table) == 6
+    folder = pipeline.crop_folder(config, "mine")
+    folder.parent.mkdir(parents=True)
+    said = [home / "first.txt", home / "second.txt"]
+    with FileLock(folder.with_name(f".{folder.name}.lock")), ExitStack() as stack:
+        both = [
+            subprocess.Popen(
+                command,
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                stdout=subprocess.PIPE,
+                stderr=stack.enter_context(file.open("w")),
+                text=True,
+            )
+            for file in said
+        ]
+        waiting = "faces of mine: another process is at it; waiting for it"
+        end = time.monotonic() + 120
+        while not all(waiting in file.read_text() for file in said):
+            assert time.monotonic() < end, [file.read_text() for file in said]
+            assert all(process.poll() is None for process in both)
+            time.sleep(0.1)
+        assert not folder.exists()
+    outputs = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert all("mine: 3 videos, 6 frames asked, 6 faces found" in out for out in outputs)
+    # The progress of cutting: one of the two did it, the other found it done.
+    assert sum("faces of mine:" in f.read_text().replace(waiting, "") for f in said) == 1
+    assert len(pd.read_parquet(paths.table_of(folder))) == 6
 
 
 FOLDERS = {
