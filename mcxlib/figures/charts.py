@@ -173,21 +173,22 @@ def training_curves(history: pd.DataFrame, source: str = "", title: str = "") ->
     with style():
         timed = "images_per_second" in history
         figure = new_figure(8.8 if timed else 7.2, 2.9)
-        losses, validation, *speed = figure.subplots(1, 3 if timed else 2)
+        ratios = [4, 3, 2] if timed else [1, 1]
+        losses, validation, *speed = figure.subplots(1, len(ratios), width_ratios=ratios)
         for name, color in (("cross_entropy", "#0072B2"), ("score_ranking", "#009E73")):
             losses.plot(steps, history[name], color=color, lw=1, label=name.replace("_", " "))
         losses.plot(steps, history["total"], color="#222222", lw=1, alpha=0.5, label="total")
         losses.set(xlabel="step", ylabel="loss", title=title)
-        losses.set_ylim(bottom=0)
+        losses.set_ylim(0, 1.35 * losses.get_ylim()[1])  # room for the legend
         rate = losses.twinx()
         rate.spines["right"].set_visible(True)
         rate.plot(
             steps, history["lr"], color="#aaaaaa", lw=1, ls="--", label="learning rate (right)"
         )
-        rate.set_ylim(bottom=0)
+        rate.set_ylim(0, 1.35 * rate.get_ylim()[1])
         rate.ticklabel_format(axis="y", style="sci", scilimits=(-2, 2))
         lines = [line for axis in (losses, rate) for line in axis.get_lines()]
-        losses.legend(lines, [line.get_label() for line in lines], loc="upper right")
+        losses.legend(lines, [line.get_label() for line in lines], loc="upper right", ncols=2)
         validation.plot(epochs["step"], epochs["val_auc"], "o-", color="#0072B2", ms=3, label="AUC")
         validation.plot(
             epochs["step"], epochs["val_bosc"], "s-", color="#D55E00", ms=3, label="BOSC"
