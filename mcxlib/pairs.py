@@ -137,7 +137,7 @@ def _distances(points: Tensor, apart: Tensor) -> Tensor:
 
 
 def _nearest_by_products(points: Tensor, candidates: Tensor) -> Tensor | None:
-    """As :func:`_nearest` of the points' distances, several times faster for many points.
+    """As :func:`_nearest` of the points' distances, and faster where there are many points.
 
     |a|^2 + |b|^2 - 2ab is a matrix product, but inexact. It is only asked which candidates its
     rounding errors allow to be the nearest one; where that leaves several, as it does with near

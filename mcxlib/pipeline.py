@@ -49,6 +49,14 @@ def _alone(path: Path, what: str) -> Iterator[None]:
         lock.release()
 
 
+def _read_if_there(path: Path) -> Any:
+    """A JSON file's content, or None: asked first, it might be gone when it is read."""
+    try:
+        return read_json(path)
+    except FileNotFoundError:
+        return None
+
+
 @contextmanager
 def _progress(what: str) -> Iterator[Callable[..., None]]:
     """A progress callback (done, total, note) drawn on standard error, often only on a terminal."""
@@ -256,7 +264,8 @@ def ensure_run(config: RunConfig, workers: int | None = None, **options: Any) ->
     recipe = train.recipe(config, rows)
 
     def current() -> bool:
-        return finished.is_file() and read_json(finished)["recipe_sha256"] == recipe
+        note = _read_if_there(finished)
+        return note is not None and note["recipe_sha256"] == recipe
 
     if not several and current():
         return folder
@@ -324,7 +333,7 @@ def ensure_scores(
         made_from["crops_differ"] = difference
 
     def current() -> bool:
-        return path.is_file() and note.is_file() and read_json(note) == made_from
+        return path.is_file() and _read_if_there(note) == made_from
 
     if current():
         return pd.read_parquet(path)
