@@ -54,7 +54,7 @@ def test_training_images_are_parts_of_the_crop_or_its_mirror(crop_tables):
 def test_augmentation_ignores_batching_and_workers(crop_tables):
     rows, folder = crop_tables
     dataset = frames.CropDataset(rows, folder, 32, augment=True, seed=3)
-    order = frames.in_order(len(rows), 16)
+    order = [list(range(i, min(i + 16, len(rows)))) for i in range(0, len(rows), 16)]
     plain = torch.cat([x for x, _ in frames.loader(dataset, order)])
     worked = torch.cat([x for x, _ in frames.loader(dataset, order, workers=2)])
     single = torch.cat([dataset.__getitems__([i])[0] for i in range(len(rows))])
@@ -127,7 +127,7 @@ def test_fingerprint_tells_faces_of_a_frame_apart(crop_tables):
 def test_a_signal_to_all_processes_leaves_the_workers_at_work(crop_tables, number):
     """A terminal or a scheduler sends it to workers too; the main process decides what it means."""
     rows, folder = crop_tables
-    order = frames.in_order(len(rows), 8)
+    order = [list(range(i, min(i + 8, len(rows)))) for i in range(0, len(rows), 8)]
     loader = frames.loader(frames.CropDataset(rows, folder, 32), order, workers=1)
     batches = iter(loader)
     seen = [next(batches)[1]]

@@ -68,8 +68,8 @@ MIN_FACE = 20
 """MTCNN's own smallest face, in pixels."""
 
 NARROW = 0.4
-"""Fast detection looks for faces from this share of the last frame's face on. In 240 frames tried,
-all boxes were the whole pyramid's (overlap above 0.9); at 0.5, those of 6 frames were not."""
+"""Fast detection looks for faces from this share of the last frame's face on. Of 480 drawn frames,
+one had another box than with the whole pyramid (overlap below 0.9); at 0.5, 18 had."""
 
 FIRST_LOOK = 0.1
 """... and, where there is no last frame, from this share of the frame's shorter side on."""

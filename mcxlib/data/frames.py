@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mcxlib import CLASSES
+from mcxlib.data import storage
 
 MANIFEST_COLUMNS = ["split", "is_fake", "manipulation", "target_id", "donor_id"]
 
@@ -75,7 +76,7 @@ class CropDataset(Dataset):
         self._open = lru_cache(maxsize=256)(self._map)
 
     def _map(self, file: str) -> np.ndarray:
-        return np.load(self.folder / file, mmap_mode="r", allow_pickle=False)
+        return storage.open_crops(self.folder / file)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -134,11 +135,6 @@ def loader(dataset: CropDataset, batches, workers: int = 0) -> DataLoader:
         # the generator that dropout uses, or a resumed epoch would drop other units.
         generator=torch.Generator(),
     )
-
-
-def in_order(n: int, batch_size: int) -> list[list[int]]:
-    """Indices 0 to n-1 in batches, in order."""
-    return [list(range(i, min(i + batch_size, n))) for i in range(0, n, batch_size)]
 
 
 def to_float(images: Tensor, device: torch.device) -> Tensor:
