@@ -69,9 +69,11 @@ test: $(STAMP)  ## run all tests, the notebooks included: make test ARGS="-k bos
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 \
 		$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --nbval tests notebooks $(ARGS)
 
-lint: $(STAMP)  ## check formatting and style
+lint: $(STAMP)  ## check formatting, style, layers (who imports whom) and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/mypy
 
 lab: $(STAMP)  ## open the notebooks in JupyterLab
 	$(BIN)/python -m jupyter lab notebooks

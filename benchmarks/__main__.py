@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from benchmarks import cost, entries, report, storage
 from benchmarks.measure import Settings
-from mcxlib import memory
+from mcxlib.engine import memory
 from mcxlib.files import write_json
 
 HERE = Path(__file__).parent

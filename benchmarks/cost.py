@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from benchmarks import flops
-from mcxlib import colorspace
+from benchmarks.memory import training_bytes
 from mcxlib.config import RunConfig, load
-from mcxlib.memory import training_bytes
+from mcxlib.method import colorspace
+from mcxlib.settings.matrix import COLORSPACES
 
 FRAMES = 30
 CLASSES = 5
@@ -82,10 +83,9 @@ def gpu_hours(operations: float, peak: float, utilisation: float) -> float:
 def paper_configs() -> dict[str, RunConfig]:
     """The runs of the paper's tables: nine colour-space sets, and API-Net with ResNet101."""
     runs = {
-        f"MCX-API({colorspace.label(spec)})": load("paper", colorspace=spec)
-        for spec in colorspace.PAPER_SPECS
+        f"MCX-API({colorspace.label(spec)})": load("paper", colorspace=spec) for spec in COLORSPACES
     }
-    return runs | {"API-Net(ResNet101)": load("paper", method="api-net")}
+    return runs | {"API-Net(ResNet101)": load("paper", detector="api-net")}
 
 
 def memory_table(configs: dict[str, RunConfig]) -> list[dict]:
@@ -95,14 +95,17 @@ def memory_table(configs: dict[str, RunConfig]) -> list[dict]:
             "run": name,
             "precision": precision,
             "checkpoint_backbone": recompute,
-            **training_bytes(
-                config.model_copy(update={"precision": precision}), checkpoint_backbone=recompute
-            )._asdict(),
+            **training_bytes(_in(config, precision), checkpoint_backbone=recompute)._asdict(),
         }
         for name, config in configs.items()
         for precision in ("32-true", "bf16-mixed")
         for recompute in (False, True)
     ]
+
+
+def _in(config: RunConfig, precision: str) -> RunConfig:
+    train = config.train.model_copy(update={"precision": precision})
+    return config.model_copy(update={"train": train})
 
 
 def estimate(configs: dict[str, RunConfig] | None = None) -> dict:
@@ -111,11 +114,12 @@ def estimate(configs: dict[str, RunConfig] | None = None) -> dict:
     schedule = None
     every = configs or paper_configs()
     for name, config in every.items():
-        batch = config.categories * config.per_category
-        schedule = Schedule(config.epochs, config.freeze_epochs, batch)
-        step = flops.training_step(config, batch, config.input_size)
-        frozen = flops.training_step(config, batch, config.input_size, frozen=True)
-        image = flops.inference(config, 1, config.input_size)
+        train = config.train
+        batch = train.categories * train.per_category
+        schedule = Schedule(train.epochs, train.freeze_epochs, batch)
+        step = flops.training_step(config, batch, train.input_size)
+        frozen = flops.training_step(config, batch, train.input_size, frozen=True)
+        image = flops.inference(config, 1, train.input_size)
         runs[name] = {
             "image_flop": image,
             "step_flop": step,

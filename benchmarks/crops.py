@@ -11,8 +11,8 @@ import pandas as pd
 from PIL import Image
 
 from mcxlib import CLASSES
-from mcxlib.data import storage
-from mcxlib.data.demo import render_person
+from mcxlib.data.crops import storage
+from mcxlib.synthetic import render_person
 
 PER_VIDEO = 30
 """Section 4.1: frames a video."""
@@ -49,7 +49,8 @@ def video(number: int, frames: int, size: int, people: int = 8) -> np.ndarray:
 def store(folder: Path, count: int, size: int, people: int = 4) -> pd.DataFrame:
     """``count`` crops in the project's storage under ``folder``, and the rows that describe them.
 
-    The rows are those of :func:`mcxlib.data.frames.join`, as far as loading and scoring need them.
+    The rows are those of :func:`mcxlib.data.crops.rows.join`, as far as loading and scoring need
+    them.
     """
     rows = []
     for number, start in enumerate(range(0, count, PER_VIDEO)):

@@ -22,11 +22,12 @@ from facenet_pytorch.models.utils.detect_face import extract_face
 from PIL import Image
 
 from benchmarks.measure import Result, Settings, result, take_turns, worse
-from mcxlib.config import load
-from mcxlib.data import faces
-from mcxlib.data.demo import render_person
-from mcxlib.data.demo.encode import write_video
-from mcxlib.data.video import read_frames
+from mcxlib.config import load_data
+from mcxlib.data.faces.extract import crop_videos
+from mcxlib.data.faces.finder import FaceFinder
+from mcxlib.data.video.reader import read_frames
+from mcxlib.synthetic import render_person
+from mcxlib.synthetic.encode import write_video
 
 SIZES = {"480": (640, 480), "720": (1280, 720)}
 TARGET = 4.0
@@ -78,7 +79,7 @@ def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
 
 def agreement(folder: Path, manifest: pd.DataFrame, frames: int) -> dict[str, float]:
     """How often fast detection gives the box that the whole pyramid gives."""
-    exact, fast = (faces.FaceFinder(0.9, how) for how in ("exact", "fast"))
+    exact, fast = (FaceFinder(0.9, how) for how in ("exact", "fast"))
     same, least, total = 0, 1.0, 0
     for path in manifest["path"]:
         fast.reset()
@@ -97,7 +98,7 @@ def agreement(folder: Path, manifest: pd.DataFrame, frames: int) -> dict[str, fl
 def run(settings: Settings) -> dict[str, Result]:
     """Entries ``faces_480``, ``faces_720`` and ``faces``, the worse of the two."""
     videos, frames = (2, 4) if settings.quick else (8, 30)
-    config = load("paper", frame_count=frames)
+    config = load_data("paper", frame_count=frames)
     workers = os.cpu_count() or 1
     entries = {}
     with tempfile.TemporaryDirectory() as name:
@@ -109,7 +110,7 @@ def run(settings: Settings) -> dict[str, Result]:
 
             def ours(folder=folder, manifest=manifest, numbers=numbers) -> None:
                 out = folder / f"crops{next(numbers)}"
-                faces.crop_videos(manifest, folder, out, config, workers=workers)
+                crop_videos(manifest, folder, out, config, workers=workers)
                 shutil.rmtree(out)
 
             def plain(folder=folder, manifest=manifest) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mcxlib import checkpoint
 from mcxlib.config import RunConfig
-from mcxlib.train import PairStep
+from mcxlib.engine.session import Step
+from mcxlib.weights import build
 
 
 def _convolution_backward(
@@ -62,17 +62,17 @@ def training_step(config: RunConfig, images: int, size: int, *, frozen: bool = F
     Counted on tensors without data. ``frozen``: the backbone takes no gradient (section 4.1).
     """
     with torch.device("meta"):
-        model = checkpoint.build(config)
+        model = build(config)
     model.train()
-    model.freeze_backbone(frozen)
-    step = PairStep(model, config)
+    model.freeze(frozen)
+    step = Step(model)
     labels = torch.empty(images, dtype=torch.int64, device="meta")
-    return count(lambda: step(_empty(images, size), labels).total.backward())
+    return count(lambda: step(_empty(images, size), labels)["total"].backward())
 
 
 def inference(config: RunConfig, images: int, size: int) -> int:
     """Operations of scoring ``images`` images of ``size`` px."""
     with torch.device("meta"):
-        model = checkpoint.build(config).eval()
+        model = build(config).eval()
     with torch.no_grad():
         return count(lambda: model(_empty(images, size)))

@@ -6,11 +6,12 @@ import torch
 
 from benchmarks import measure, plain, steps
 from benchmarks.measure import Result, Settings, synchroniser
-from mcxlib import checkpoint, colorspace
-from mcxlib.data.frames import to_float
-from mcxlib.pairs import mine_pairs
+from mcxlib.data.crops.dataset import to_float
+from mcxlib.method import colorspace
+from mcxlib.method.pairs import mine_pairs
+from mcxlib.weights import build
 
-EVERY_SPACE = "+".join(colorspace.SPACES)
+EVERY_SPACE = "+".join(colorspace.spaces())
 
 
 def mining(settings: Settings) -> dict[str, Result]:
@@ -62,7 +63,7 @@ def colour(settings: Settings) -> dict[str, Result]:
     size = steps.Size(stepped, pixels, 0)
     rgb = to_float(steps.batch(steps.Size(converted, pixels, 0), settings.seed)[0], settings.device)
     images, labels = steps.batch(size, settings.seed)
-    step = steps.project_step(checkpoint.build(config), config, images, labels, settings.device)
+    step = steps.project_step(build(config), config, images, labels, settings.device)
     samples = measure.take_turns(
         lambda: colorspace.stack(rgb, EVERY_SPACE),
         step,

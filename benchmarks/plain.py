@@ -16,10 +16,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision import transforms
 
-from mcxlib import colorspace
-from mcxlib.config import RunConfig
-from mcxlib.losses import PairLoss, pair_loss
-from mcxlib.model import MCXAPI
+from mcxlib.detectors.mcx_api import MCXAPI
+from mcxlib.method import colorspace
+from mcxlib.method.losses import PairLoss, pair_loss
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -29,7 +28,7 @@ def mine_by_loop(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Nearest image of the same and of another class, for one image after the other.
 
     features (B, D), labels (B,) -> first, second (2B,): same-class pairs, then other-class pairs,
-    as :func:`mcxlib.pairs.mine_pairs` orders them, for a batch in which all partners exist.
+    as :func:`mcxlib.method.pairs.mine_pairs` orders them, for a batch in which all partners exist.
     """
     x = features.detach().cpu().numpy()
     y = labels.cpu().numpy()
@@ -75,17 +74,16 @@ def embed(model: MCXAPI, images: Tensor) -> Tensor:
 class PlainStep(nn.Module):
     """Images in [0, 1] (B, 3, H, W) and labels (B,) -> the losses of a training step."""
 
-    def __init__(self, model: MCXAPI, config: RunConfig):
+    def __init__(self, model: MCXAPI):
         super().__init__()
         self.model = nchw(model)
-        self.config = config
 
     def forward(self, images: Tensor, labels: Tensor) -> PairLoss:
-        model, config = self.model, self.config
+        model, settings = self.model, self.model.settings
         features = embed(model, images)
         first, second = mine_by_loop(features, labels)
         out = model.interact(features[first], features[second])
-        pairs, classes = len(first), model.num_classes
+        pairs, classes = len(first), len(model.classes)
         self_logits = torch.zeros(2 * pairs, classes, device=images.device)
         other_logits = torch.zeros(2 * pairs, classes, device=images.device)
         self_logits[:pairs] = model.classify(out.first_self)
@@ -95,7 +93,7 @@ class PlainStep(nn.Module):
         targets = torch.zeros(2 * pairs, dtype=torch.int64, device=images.device)
         targets[:pairs] = labels[first]
         targets[pairs:] = labels[second]
-        return pair_loss(self_logits, other_logits, targets, config.margin, config.rank_weight)
+        return pair_loss(self_logits, other_logits, targets, settings.margin, settings.rank_weight)
 
 
 @torch.inference_mode()

@@ -10,10 +10,11 @@ import torch
 
 from benchmarks import crops, flops, measure, plain, steps
 from benchmarks.measure import Result, Settings, synchroniser
-from mcxlib import checkpoint
-from mcxlib.data.frames import CropDataset, to_float
-from mcxlib.model import normalise_
-from mcxlib.score import PROBABILITIES, score_rows
+from mcxlib import CLASSES
+from mcxlib.data.crops.dataset import CropDataset, to_float
+from mcxlib.detectors.base import normalise_
+from mcxlib.engine.score import score_rows
+from mcxlib.weights import build
 
 
 def loading(settings: Settings) -> dict[str, Result]:
@@ -74,12 +75,14 @@ def scoring(settings: Settings) -> dict[str, Result]:
         RuntimeError: the two do not give the same probabilities.
     """
     count, stored, size = (2, 96, 64) if settings.quick else (16, 512, 448)
-    config = steps.paper_config(settings).model_copy(update={"input_size": size})
+    config = steps.paper_config(settings)
+    train = config.train.model_copy(update={"input_size": size})
+    config = config.model_copy(update={"train": train})
     device = settings.device
     wait = synchroniser(device)
     torch.manual_seed(settings.seed)
-    model = checkpoint.build(config).to(device).eval()
-    simple = checkpoint.build(config).to(device).eval()
+    model = build(config).to(device).eval()
+    simple = build(config).to(device).eval()
     simple.load_state_dict(model.state_dict())
     plain.nchw(simple)
     with tempfile.TemporaryDirectory() as name:
@@ -91,7 +94,7 @@ def scoring(settings: Settings) -> dict[str, Result]:
             table = score_rows(
                 model, rows, folder / "npy", config, device=device, precision=precision
             )
-            return table[list(PROBABILITIES)].to_numpy()
+            return table[[f"p_{name}" for name in CLASSES]].to_numpy()
 
         def theirs() -> np.ndarray:
             return plain.score_files(simple, files, size, device)

@@ -9,14 +9,18 @@ from typing import Any, NamedTuple
 import timm
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks import flops, measure, plain
 from benchmarks.measure import Result, Settings, synchroniser
-from mcxlib import backbones, checkpoint, colorspace, train
 from mcxlib.config import RunConfig, load
-from mcxlib.model import MCXAPI
-from mcxlib.train import PairStep
+from mcxlib.detectors import backbones
+from mcxlib.detectors.base import Detector
+from mcxlib.detectors.mcx_api import MCXAPI
+from mcxlib.engine import schedule
+from mcxlib.engine.session import Step
+from mcxlib.method import colorspace
+from mcxlib.weights import build
 
 SPEC = "rgb+hsv+lab"
 """The paper's most expensive set to convert to."""
@@ -56,27 +60,22 @@ def batch(size: Size, seed: int) -> tuple[Tensor, Tensor]:
     return images.permute(0, 3, 1, 2), labels
 
 
-def _groups(model: MCXAPI) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    return model.backbone_parameters(), model.head_parameters()
-
-
 def project_step(
-    model: MCXAPI, config: RunConfig, images: Tensor, labels: Tensor, device: torch.device
+    model: Detector, config: RunConfig, images: Tensor, labels: Tensor, device: torch.device
 ) -> Callable[[], Tensor]:
-    """One training step as :func:`mcxlib.train.fit` takes it, from bytes to changed weights."""
-    fabric = Fabric(accelerator=device.type, devices=1, precision=config.precision)
+    """One step as :func:`mcxlib.engine.train.fit` takes it, from bytes to changed weights."""
+    fabric = Fabric(accelerator=device.type, devices=1, precision=config.train.precision)
     model.to(device)
-    groups = [{"params": parameters} for parameters in _groups(model)]
-    optimizer = fabric.setup_optimizers(train._optimizer(config, groups))
-    module = fabric.setup_module(PairStep(model, config))
+    optimizer = fabric.setup_optimizers(schedule.optimizer(config.train, model.groups()))
+    module = fabric.setup_module(Step(model))
     module.train()
 
     def step() -> Tensor:
         losses = module(images.to(device, non_blocking=True), labels.to(device, non_blocking=True))
-        fabric.backward(losses.total)
+        fabric.backward(losses["total"])
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        return losses.total.detach()
+        return losses["total"].detach()
 
     return step
 
@@ -86,12 +85,13 @@ def plain_step(
 ) -> Callable[[], Tensor]:
     """The same step by the plain implementation; ``images`` are laid out as NCHW beforehand."""
     images = images.contiguous()
-    module = plain.PlainStep(model.to(device), config).train()
+    module = plain.PlainStep(model.to(device)).train()
+    train = config.train
     optimizers = [
         torch.optim.SGD(
-            parameters, config.lr, momentum=config.momentum, weight_decay=config.weight_decay
+            parameters, train.lr, momentum=train.momentum, weight_decay=train.weight_decay
         )
-        for parameters in _groups(model)
+        for parameters in model.groups()
     ]
 
     def step() -> Tensor:
@@ -112,11 +112,12 @@ def floor(
     """Forward and backward of timm's bare backbone, from planes to a fixed gradient of features."""
     generator = torch.Generator().manual_seed(seed)
     channels = colorspace.channels(config.colorspace)
+    name = config.model.backbone
     # Straight from timm, so that nothing of the project's own can slow down the floor.
     backbone = (
-        backbones.create(config.backbone, channels)
-        if config.backbone == backbones.SLIM
-        else timm.create_model(config.backbone, num_classes=0, in_chans=channels)
+        backbones.create(name, channels)
+        if name == backbones.SLIM
+        else timm.create_model(name, num_classes=0, in_chans=channels)
     )
     backbone = backbone.to(device, memory_format=layout).train()
     shape = (size.images, channels, size.pixels, size.pixels)
@@ -165,7 +166,7 @@ def step_over_floor(settings: Settings) -> dict[str, Result]:
         bare = layouts[best]
         layouts.clear()
         images, labels = batch(size, settings.seed)
-        step = project_step(checkpoint.build(config), config, images, labels, settings.device)
+        step = project_step(build(config), config, images, labels, settings.device)
         samples = measure.take_turns(
             step,
             bare,
@@ -189,7 +190,7 @@ def step_over_floor(settings: Settings) -> dict[str, Result]:
 def loss_difference(config: RunConfig, device: torch.device, seed: int = 0) -> float:
     """Relative difference of the two implementations' losses: same weights, no dropout."""
     torch.manual_seed(seed)
-    model = checkpoint.build(config)
+    model = build(config)
     model.drop.p = 0.0
     images, labels = batch(Size(6, 64, 0), seed)
     losses = [
@@ -216,7 +217,7 @@ def step_over_plain(settings: Settings) -> dict[str, Result]:
     results = {}
     for suffix, size in sizes(settings).items():
         images, labels = batch(size, settings.seed)
-        model = checkpoint.build(config)
+        model = build(config)
         samples = measure.take_turns(
             project_step(copy.deepcopy(model), config, images, labels, settings.device),
             plain_step(model, config, images, labels, settings.device),

@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from benchmarks import crops, machine
 from benchmarks.measure import Settings
-from mcxlib.data import storage
+from mcxlib.data.crops import storage
 from mcxlib.files import write_json
 
 CROPS = 1500

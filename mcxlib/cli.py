@@ -1,33 +1,41 @@
-"""The command ``mcx``: each step of the work by itself. ``mcx --help`` lists them."""
+"""The command ``mcx``: each step of the work by itself. ``mcx --help`` lists them.
+
+What a command needs is imported inside it, so that a command answers at once.
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
-import torch
 import typer
 
-from mcxlib import paths, pipeline, processes
-from mcxlib.config import RunConfig, load
-from mcxlib.data import datasets, faces, protocols
-from mcxlib.train import Stopped
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mcxlib.config import RunConfig
+    from mcxlib.settings.data import DataConfig
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
-Preset = Annotated[str, typer.Option(help="demo, test or paper")]
-Method = Annotated[str, typer.Option(help="mcx-api, or its base architecture api-net")]
+Preset = Annotated[str, typer.Option(help="hyper-parameters: demo, test or paper")]
+Videos = Annotated[
+    str, typer.Option(help="rendered or distributed ($MCX_VIDEOS); by default as the preset says")
+]
+DetectorName = Annotated[
+    str, typer.Option("--detector", "--method", help="which detector; mcx detectors lists them")
+]
 ColorSpace = Annotated[str, typer.Option(help="rgb, hsv, lab, ycbcr, joined by +")]
 Seed = Annotated[int, typer.Option(help="of weights, batches and augmentation")]
 DataSet = Annotated[
     str,
     typer.Option(
-        help=f"one of {', '.join(datasets.LAYOUTS)}, or a folder of your own with real/ and fake/; "
-        "by default the four of the paper"
+        help="a data set by name, a folder of your own with real/ and fake/, or a table (CSV, "
+        "Parquet, metadata.json) with paths and labels; by default the four of the paper"
     ),
 ]
+TrainOn = Annotated[str, typer.Option(help="the data set to train on; by default the paper's")]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="any other setting of a run; repeatable"),
@@ -36,27 +44,50 @@ Workers = Annotated[int, typer.Option(help="processes; 0 for one a core")]
 Output = Annotated[Path | None, typer.Option(help="folder; by default in results/")]
 LoaderWorkers = Annotated[int, typer.Option(help="processes that read crops ahead")]
 Threads = Annotated[int, typer.Option(help="torch threads; 0 for torch's own choice")]
+Retrain = Annotated[
+    str, typer.Option(help="make a finished run anew: never, changed (what decides it), all")
+]
+Done = Annotated[
+    Path | None, typer.Option(help="write here, at the end, digests of what is there now")
+]
 
 
-def _overrides(settings: list[str] | None) -> dict[str, str]:
+def _overrides(settings: list[str] | None) -> dict[str, Any]:
     pairs = [setting.partition("=") for setting in settings or ()]
     if wrong := [name for name, equals, _ in pairs if not equals]:
         raise ValueError(f"--set takes NAME=VALUE, not {wrong[0]!r}")
     return {name: value for name, _, value in pairs}
 
 
+def _data(
+    preset: str, videos: str = "", settings: list[str] | None = None, **more: Any
+) -> DataConfig:
+    from mcxlib.config import load_data
+
+    named = {"videos": videos} if videos else {}
+    return load_data(preset, **(named | more | _overrides(settings)))
+
+
 def _config(
     preset: str,
-    settings: list[str] | None = None,
-    method: str = "mcx-api",
-    colorspace: str = "rgb",
+    detector: str = "mcx-api",
+    colorspace: str = "",
     seed: int = 0,
+    videos: str = "",
+    train_on: str = "",
+    settings: list[str] | None = None,
 ) -> RunConfig:
-    named = {"method": method, "colorspace": colorspace, "seed": seed}
+    from mcxlib.config import load
+
+    named: dict[str, Any] = {"detector": detector, "seed": seed}
+    given = {"colorspace": colorspace, "videos": videos, "train_on": train_on}
+    named |= {name: value for name, value in given.items() if value}
     return load(preset, **(named | _overrides(settings)))
 
 
 def _each_dataset(name: str) -> tuple[str, ...]:
+    from mcxlib import pipeline
+
     return (name,) if name else pipeline.ALL_DATASETS
 
 
@@ -69,15 +100,23 @@ def _list(table: pd.DataFrame, shown: int = 10) -> None:
 
 
 @app.command()
-def videos(preset: Preset = "demo", workers: Workers = 0) -> None:
+def videos(
+    preset: Preset = "demo", workers: Workers = 0, videos: Videos = "", done: Done = None
+) -> None:
     """Render the synthetic videos (or check that the real ones are where they should be)."""
-    typer.echo(pipeline.ensure_videos(preset, workers or None))
+    from mcxlib import pipeline
+
+    folder = pipeline.ensure_videos(_data(preset, videos), workers or None)
+    typer.echo(folder)
+    marker = folder / "demo.json"
+    _write_done(done, {"videos": _digest(marker) if marker.is_file() else str(folder)})
 
 
 @app.command()
 def manifest(
     dataset: DataSet = "",
     preset: Preset = "demo",
+    videos: Videos = "",
     settings: Settings = None,
     use_list: Annotated[
         Path | None, typer.Option("--list", help="use the videos of this list (CSV)")
@@ -95,59 +134,97 @@ def manifest(
     """
     if (use_list or deepfakebench) and not dataset:
         raise ValueError("--list and --deepfakebench belong to one data set; name it (--dataset)")
-    config = _config(preset, settings)
+    typer.echo(f"reading the data sets of preset {preset}", err=True)
+    from mcxlib import pipeline
+
+    config = _data(preset, videos, settings)
     for name in _each_dataset(dataset):
-        table = pipeline.make_manifest(
+        found = pipeline.make_manifest(
             config,
             name,
             listed=use_list,
             follow_links=follow_links,
             deepfakebench=deepfakebench,
         )
-        counts = table.loc[table["split"] != "", "split"].value_counts()
-        used = ", ".join(f"{n} {split}" for split, n in counts.items()) or "none used"
-        protocol = protocols.protocol_of(config, name)
-        typer.echo(f"{name}: {len(table)} videos; protocol {protocol}: {used}")
-        for part in pipeline.parts(config, name).itertuples():
-            expected = f" of {part.expected} published" if part.expected else ""
-            missing = "" if part.present or part.optional else "  <- MISSING"
-            empty = f", {part.empty} of them empty files" if part.empty else ""
-            typer.echo(f"  {part.part}: {part.found}{expected}{empty}{missing}")
-        for pair in protocols.leaks(table).itertuples():
-            typer.echo(f"  people in both {pair.parts}: {pair.shared} of {pair.identities}")
-        left_out = pipeline.left_out(config, name)
-        if len(left_out):
-            typer.echo(f"  left out: {len(left_out)}")
-            _list(left_out)
+        _show_manifest(found)
+
+
+def _show_manifest(found: Any) -> None:
+    from mcxlib.data import datasets
+
+    table = found.manifest
+    name = table["dataset"].iloc[0]
+    counts = table.loc[table["split"] != "", "split"].value_counts()
+    used = ", ".join(f"{n} {split}" for split, n in counts.items()) or "none used"
+    typer.echo(f"{name}: {len(table)} videos; protocol {found.protocol}: {used}")
+    for part in found.parts.itertuples():
+        expected = f" of {part.expected} published" if part.expected else ""
+        missing = "" if part.present or part.optional else "  <- MISSING"
+        empty = f", {part.empty} of them empty files" if part.empty else ""
+        typer.echo(f"  {part.part}: {part.found}{expected}{empty}{missing}")
+    for line in found.warnings():
+        typer.echo(f"  {line}")
+    for pair in datasets.leaks(table).itertuples():
+        shared = f"{pair.shared} of {pair.identities}" if pair.identities else "unknown"
+        typer.echo(f"  people in both {pair.parts}: {shared}")
+        if pair.copies:
+            typer.echo(f"  equal files in both {pair.parts}: {pair.copies}")
+    if len(found.left_out):
+        typer.echo(f"  left out: {len(found.left_out)}")
+        _list(found.left_out)
 
 
 @app.command()
 def crops(
     dataset: DataSet = "",
     preset: Preset = "demo",
+    videos: Videos = "",
     workers: Workers = 0,
     settings: Settings = None,
+    done: Done = None,
 ) -> None:
     """List a data set's videos and cut the faces out of them; goes on where it was stopped."""
-    config = _config(preset, settings)
+    from mcxlib import pipeline
+    from mcxlib.data.faces import report
+
+    config = _data(preset, videos, settings)
+    digests = {}
     for name in _each_dataset(dataset):
         table = pipeline.ensure_crops(config, name, workers or None)
-        counts = faces.report(table)
+        counts = report.report(table)
         typer.echo(f"{name}: " + ", ".join(f"{n} {what}" for what, n in counts.items()))
-        left_out = faces.left_out(table)
+        left_out = report.left_out(table)
+        folder = pipeline.crop_folder(config, name)
         if len(left_out):
-            report = pipeline.crop_folder(config, name)
-            typer.echo(f"  left out (all in {report.name}.report.json in {report.parent}):")
+            typer.echo(f"  left out (all in {folder.name}.report.json in {folder.parent}):")
             _list(left_out)
+        digests[name] = _digest(folder.with_name(f"{folder.name}.parquet"))
+    _write_done(done, digests)
+
+
+def _digest(path: Path) -> str:
+    from mcxlib.files import digest
+
+    return digest(path)
+
+
+def _write_done(path: Path | None, digests: dict[str, Any]) -> None:
+    if path is not None:
+        from mcxlib.files import write_json
+
+        write_json(path, digests)
 
 
 @app.command("train")
 def train_(
     preset: Preset = "demo",
-    method: Method = "mcx-api",
-    colorspace: ColorSpace = "rgb",
+    detector: DetectorName = "mcx-api",
+    colorspace: ColorSpace = "",
     seed: Seed = 0,
+    videos: Videos = "",
+    train_on: TrainOn = "",
     settings: Settings = None,
+    retrain: Retrain = "never",
     threads: Threads = 0,
     workers: Workers = 0,
     loader_workers: LoaderWorkers = 0,
@@ -156,7 +233,7 @@ def train_(
     ] = "auto",
     num_nodes: Annotated[int, typer.Option(help="machines, if not started by torchrun")] = 1,
     compiled: Annotated[
-        bool, typer.Option("--compile", help="compile the step (torch.compile)")
+        bool, typer.Option("--compile", help="compile the backbone (torch.compile)")
     ] = False,
     checkpoint_backbone: Annotated[
         bool, typer.Option(help="half the memory for a third more computing")
@@ -169,12 +246,13 @@ def train_(
     ] = False,
 ) -> None:
     """Train one run, or go on with it. Several GPUs: torchrun -m mcxlib.cli train ..."""
-    if threads:
-        torch.set_num_threads(threads)
-    config = _config(preset, settings, method, colorspace, seed)
-    folder = pipeline.ensure_run(
-        config,
-        workers or None,
+    config = _config(preset, detector, colorspace, seed, videos, train_on, settings)
+    _use_threads(threads)
+    from mcxlib import pipeline
+    from mcxlib.engine import processes
+    from mcxlib.engine.hardware import Hardware
+
+    hardware = Hardware(
         loader_workers=loader_workers,
         devices=int(devices) if devices.isdigit() else devices,
         num_nodes=num_nodes,
@@ -183,17 +261,27 @@ def train_(
         sync_batchnorm=sync_batchnorm,
         deterministic=deterministic,
     )
+    folder = pipeline.ensure_run(config, workers or None, hardware, retrain)
     if processes.is_first():
         typer.echo(folder)
+
+
+def _use_threads(threads: int) -> None:
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
 
 
 @app.command("score")
 def score_(
     dataset: DataSet = "",
     preset: Preset = "demo",
-    method: Method = "mcx-api",
-    colorspace: ColorSpace = "rgb",
+    detector: DetectorName = "mcx-api",
+    colorspace: ColorSpace = "",
     seed: Seed = 0,
+    videos: Videos = "",
+    train_on: TrainOn = "",
     settings: Settings = None,
     cut: Annotated[
         list[str] | None,
@@ -202,49 +290,94 @@ def score_(
     any_crops: Annotated[
         bool, typer.Option(help="score crops that differ from those it was trained on")
     ] = False,
+    retrain: Retrain = "never",
     threads: Threads = 0,
+    workers: Workers = 0,
     loader_workers: LoaderWorkers = 0,
+    done: Done = None,
 ) -> None:
     """Score the test videos with one run, training it first if need be."""
-    if threads:
-        torch.set_num_threads(threads)
-    config = _config(preset, settings, method, colorspace, seed)
-    other = _config(preset, [*(settings or ()), *cut], method, colorspace, seed) if cut else None
+    config = _config(preset, detector, colorspace, seed, videos, train_on, settings)
+    _use_threads(threads)
+    from mcxlib import pipeline
+
+    other = None
+    if cut:
+        own = {k: v for k, v in config.data.model_dump().items() if k != "preset"}
+        other = _data(preset, **(own | _overrides(cut)))
+    digests = {}
     for name in _each_dataset(dataset):
-        table = pipeline.ensure_scores(
-            config, name, cut=other, any_crops=any_crops, loader_workers=loader_workers
+        scored = pipeline.ensure_scores(
+            config,
+            name,
+            workers or None,
+            cut=other,
+            any_crops=any_crops,
+            loader_workers=loader_workers,
+            retrain=retrain,
         )
-        typer.echo(f"{config.run_id} on {name}: {len(table)} frames")
+        retrain = "never"  # once is enough
+        digests[name] = str(_content(scored))
+        typer.echo(f"{config.run_id} on {name}: {len(scored)} frames")
+        if dataset:
+            for line in _report(scored):
+                typer.echo(f"  {line}")
+    _write_done(done, digests | {"weights": _digest(pipeline.run_folder(config).weights)})
+
+
+def _content(table: pd.DataFrame) -> int:
+    import pandas as pd
+
+    return int(pd.util.hash_pandas_object(table, index=False).sum())
+
+
+def _report(scored: pd.DataFrame) -> list[str]:
+    """What can be said of one data set's scores, in lines."""
+    from mcxlib.tables.report import lines
+
+    return lines(scored)
 
 
 @app.command()
 def tables(
     preset: Preset = "demo",
+    videos: Videos = "",
     output: Output = None,
     video: Annotated[
         str, typer.Option(help="a video's score from its frames': mean, median or top_k")
     ] = "mean",
 ) -> None:
     """Compute Tables 1 to 3 from the stored scores."""
+    home = _home(preset, videos)
+    from mcxlib.settings import paths
+
+    folder = output or paths.results(home) / "tables"
+    typer.echo(f"tables of {paths.runs(home)}", err=True)
     from mcxlib import tables as made
 
-    folder = output or paths.results(preset) / "tables"
-    for path in made.write(paths.runs(preset), folder, video):
+    for path in made.write(paths.runs(home), folder, video):
         typer.echo(path)
 
 
-@app.command()
-def figures(preset: Preset = "demo", output: Output = None) -> None:
-    """Draw the figures of section 5: t-SNE and activation maps."""
-    from mcxlib import study
+def _home(preset: str, videos: str) -> str:
+    usual = "distributed" if preset == "paper" else "rendered"
+    return preset if videos in ("", usual) else f"{preset}-{videos}"
 
-    for path in study.write_figures(load(preset), output or paths.results(preset) / "figures"):
+
+@app.command()
+def figures(preset: Preset = "demo", videos: Videos = "", output: Output = None) -> None:
+    """Draw the figures of section 5: t-SNE and activation maps."""
+    from mcxlib.figures.book import write_figures
+    from mcxlib.settings import paths
+
+    config = _config(preset, videos=videos)
+    for path in write_figures(config, output or paths.results(_home(preset, videos)) / "figures"):
         typer.echo(path)
 
 
 @app.command()
 def notebook(
-    name: Annotated[str, typer.Argument(help="01_data, 02_train, ... 06_cam")],
+    name: Annotated[str, typer.Argument(help="00_method, 01_data, 02_train, ... 06_cam")],
     output: Annotated[Path | None, typer.Option(help="where the executed notebook goes")] = None,
     preset: Preset = "demo",
 ) -> None:
@@ -254,16 +387,41 @@ def notebook(
     typer.echo(execute(name, output, preset))
 
 
+@app.command()
+def detectors(
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON, with everything known")] = False,
+) -> None:
+    """List the detectors: rows of the paper, parameters, input size, what deviates."""
+    from mcxlib.catalogue import catalogue
+
+    entries = catalogue()
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(entries, indent=2, ensure_ascii=False))
+        return
+    for entry in entries:
+        rows = ", ".join(entry["paper_rows"]) or "no row of its own"
+        where = f" (Tables {', '.join(map(str, entry['tables']))})" if entry["tables"] else ""
+        typer.echo(f"{entry['name']}: {rows}{where}")
+        published = entry["published_parameters"]
+        stated = f", published {published:,} for {entry['outputs']} outputs" if published else ""
+        typer.echo(
+            f"  {entry['parameters']:,} parameters here for {entry['outputs']} outputs{stated}; "
+            f"input {entry['input_size']} px; reference: {entry['licence'] or 'none'}"
+        )
+        if entry["deviations"]:
+            typer.echo(f"  deviates: {entry['deviations']}")
+
+
 def main() -> None:
     """Entry point: what a user can mend is one line on standard error, not a traceback."""
     try:
         app()
-    except Stopped as stopped:
-        typer.echo(f"mcx: {stopped}", err=True)
-        sys.exit(128 + stopped.signal if stopped.signal else 1)
     except (ValueError, FileNotFoundError, RuntimeError) as error:
         typer.echo(f"mcx: {error}", err=True)
-        sys.exit(1)
+        number = getattr(error, "signal", 0)  # of a run that a signal stopped
+        sys.exit(128 + number if number else 1)
 
 
 if __name__ == "__main__":

@@ -17,13 +17,15 @@ import pandas as pd
 import PIL.Image
 from IPython.display import Image
 
-from mcxlib import matrix as runs_of
-from mcxlib import paper, paths
+from mcxlib import pipeline
 from mcxlib.config import RunConfig, load
 from mcxlib.figures import Plate
 from mcxlib.figures.style import png
+from mcxlib.settings import matrix as runs_of
+from mcxlib.settings import paths
+from mcxlib.tables.stored import SYNTHETIC
 
-NOTEBOOKS = ("01_data", "02_train", "03_closed_set", "04_cross_dataset", "05_tsne", "06_cam")
+DISTRIBUTED = "the distributed data sets"
 
 # Names IPython itself puts into a notebook's namespace without a leading underscore.
 _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
@@ -54,29 +56,43 @@ def configure(namespace: dict[str, Any], *parameters: str, also: tuple[str, ...]
 
 def matrix(config: RunConfig) -> list[RunConfig]:
     """The runs that the tables of the configuration's preset are made of."""
-    return [load(config.preset, method=m, colorspace=c) for m, c in runs_of.RUNS[config.preset]]
+    return [
+        load(config.preset, videos=config.data.videos, **row.settings)
+        for row in runs_of.rows(config.preset)
+    ]
 
 
 def pair(config: RunConfig) -> dict[str, RunConfig]:
     """MCX-API(RGB) and its base architecture API-Net, the two that section 5 compares."""
     return {
-        "MCX-API(RGB)": load(config.preset),
-        "API-Net": load(config.preset, method="api-net"),
+        "MCX-API(RGB)": load(config.preset, videos=config.data.videos),
+        "API-Net": load(config.preset, videos=config.data.videos, detector="api-net"),
     }
 
 
-def label(config: RunConfig) -> str:
-    """The row of the paper's tables a run belongs to."""
-    return paper.printed_label(config.method, config.colorspace)
+def source(config: RunConfig) -> str:
+    """Which data the numbers of a notebook come from, as the data say themselves.
+
+    Stored scores are asked first: they are enough where no videos are.
+    """
+    for run in matrix(config):
+        scores = pipeline.stored_scores(run, run.data.train_on)
+        if scores is not None and "synthetic" in scores:
+            return SYNTHETIC if scores["synthetic"].any() else DISTRIBUTED
+    manifest = pipeline.ensure_manifest(config, config.data.train_on)
+    return SYNTHETIC if manifest["synthetic"].any() else DISTRIBUTED
 
 
 def differences(config: RunConfig) -> pd.DataFrame:
     """Settings in which a run differs from the paper: setting, paper, this run."""
-    reference = load("paper", method=config.method, colorspace=config.colorspace, seed=config.seed)
+    named = {"detector": config.detector, "seed": config.seed}
+    if config.detector == "mcx-api":
+        named["colorspace"] = config.colorspace
+    reference = load("paper", **named).flat()
     rows = [
-        {"setting": name, "paper": str(getattr(reference, name)), "this run": str(value)}
-        for name, value in config.model_dump().items()
-        if value != getattr(reference, name) and name != "preset"
+        {"setting": name, "paper": str(reference[name]), "this run": str(value)}
+        for name, value in config.flat().items()
+        if value != reference[name] and name != "preset"
     ]
     return pd.DataFrame(rows, columns=["setting", "paper", "this run"])
 
@@ -92,6 +108,11 @@ def show(plate: Plate) -> Image:
     return Image(buffer.getvalue(), format="png", alt=plate.alt)
 
 
+def names() -> list[str]:
+    """The notebooks there are, in order."""
+    return sorted(f.stem for f in (paths.home() / "notebooks").glob("[0-9]*.ipynb"))
+
+
 def execute(name: str, output: Path | None = None, preset: str = "demo") -> Path:
     """Run a notebook with papermill in the project folder; the result appears only if it ran.
 
@@ -101,8 +122,8 @@ def execute(name: str, output: Path | None = None, preset: str = "demo") -> Path
     import papermill
     from traitlets.config import Config
 
-    if name not in NOTEBOOKS:
-        raise ValueError(f"unknown notebook {name!r}; valid: {', '.join(NOTEBOOKS)}")
+    if name not in names():
+        raise ValueError(f"unknown notebook {name!r}; valid: {', '.join(names())}")
     home = paths.home()
     output = Path(output or paths.book_inputs() / "notebooks" / f"{name}.ipynb").resolve()
     output.parent.mkdir(parents=True, exist_ok=True)

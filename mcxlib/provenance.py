@@ -1,16 +1,15 @@
-"""What a result was made with: versions, code, data, hardware, time."""
+"""What a result was made with: versions, code, hardware, time."""
 
 from __future__ import annotations
 
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-
-import torch
 
 import mcxlib
 
@@ -35,7 +34,8 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The processor's name, as the system gives it."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -45,19 +45,39 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
 def collect(**more: Any) -> dict[str, Any]:
     """A JSON-ready record; ``more`` adds the caller's own entries (data hashes, wall time)."""
+    import torch
+
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "mcxlib": mcxlib.__version__,
         "commit": _git("rev-parse", "HEAD") or "unknown",
         "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {name: _version(name) for name in PACKAGES},
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpus": gpus,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     } | more
+
+
+def elsewhere(record: Mapping[str, Any]) -> list[str]:
+    """In what a stored record differs from here and now, as far as numbers can depend on it."""
+    found = []
+    torch = record.get("packages", {}).get("torch", "unknown").split("+")[0]
+    if torch != _version("torch").split("+")[0]:
+        found.append(f"torch {torch}")
+    if (machine := record.get("processor", "unknown")) != processor():
+        found.append(f"on {machine}")
+    return found

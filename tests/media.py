@@ -129,7 +129,7 @@ def rotate(path, degrees):
     """Write a rotation, or a matrix (a, b, c, d), into the display matrix of an MP4 file's first
     track."""
     turns = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
-    a, b, c, d = (v << 16 for v in turns.get(degrees, degrees))
+    a, b, c, d = (round(v * 65536) for v in turns.get(degrees, degrees))
     matrix = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     data = bytearray(path.read_bytes())
     box = data.index(b"tkhd")

@@ -5,7 +5,7 @@ import timm
 import torch
 from torch import nn
 
-from mcxlib import backbones
+from mcxlib.detectors import backbones
 
 SMALL = ("slim_xception", "resnet10t", "mobilenetv3_small_050")
 

@@ -18,13 +18,13 @@ from typer.testing import CliRunner
 from benchmarks import __main__ as command
 from benchmarks import cost, crops, entries, flops, machine, measure, plain, report, steps, storage
 from benchmarks.measure import Result, Samples, Settings
-from mcxlib import checkpoint
+from mcxlib import detectors
 from mcxlib.config import load
-from mcxlib.data.frames import CropDataset
+from mcxlib.data.crops.dataset import CropDataset
+from mcxlib.engine.session import Step
 from mcxlib.files import read_json, write_json
-from mcxlib.model import MCXAPI
-from mcxlib.pairs import mine_pairs
-from mcxlib.train import PairStep
+from mcxlib.method.pairs import mine_pairs
+from mcxlib.weights import build
 
 QUICK = Settings(quick=True)
 CPU = torch.device("cpu")
@@ -176,14 +176,14 @@ def test_plain_step_computes_the_same_losses_and_takes_the_same_step():
     config = steps.paper_config(QUICK)
     images, labels = steps.batch(steps.Size(6, 64, 0), 5)
     torch.manual_seed(1)
-    ours = checkpoint.build(config)
+    ours = build(config)
     ours.drop.p = 0.0
     theirs = copy.deepcopy(ours)
     before = [p.detach().clone() for p in ours.parameters()]
 
-    whole = PairStep(copy.deepcopy(ours), config).train()(images, labels)
-    simple = plain.PlainStep(copy.deepcopy(ours), config).train()(images / 255, labels)
-    for a, b in zip(whole, simple, strict=True):
+    whole = Step(copy.deepcopy(ours)).train()(images, labels)
+    simple = plain.PlainStep(copy.deepcopy(ours)).train()(images / 255, labels)
+    for a, b in zip(whole.values(), simple, strict=True):
         assert float(a.detach()) == pytest.approx(float(b.detach()), rel=1e-5)
 
     steps.project_step(ours, config, images, labels, CPU)()
@@ -208,7 +208,7 @@ def test_project_batch_lies_in_memory_as_a_loader_gives_it():
 
 
 def test_plain_network_keeps_nchw_memory():
-    model = plain.nchw(MCXAPI("rgb", "slim_xception"))
+    model = plain.nchw(detectors.build("mcx-api", backbone="slim_xception"))
     for weight in (p for p in model.backbone.parameters() if p.ndim == 4):
         assert weight.is_contiguous()
     planes = {}
@@ -320,9 +320,9 @@ def test_operations_are_proportional_to_images_and_the_same_without_data():
     config = load("test")
     few, many = (flops.training_step(config, n, 64) for n in (6, 27))
     assert many * 6 == few * 27
-    step = PairStep(checkpoint.build(config), config).train()
+    step = Step(build(config)).train()
     images, labels = steps.batch(steps.Size(6, 64, 0), 0)
-    assert flops.count(lambda: step(images, labels).total.backward()) == few
+    assert flops.count(lambda: step(images, labels)["total"].backward()) == few
 
 
 def test_a_frozen_backbone_costs_its_forward_pass_only():
@@ -355,13 +355,13 @@ def test_paper_schedule_and_runs():
     assert cost.TRAIN_IMAGES == 90_000
     runs = cost.paper_configs()
     assert len(runs) == 10
-    assert runs["API-Net(ResNet101)"].backbone == "resnet101"
+    assert runs["API-Net(ResNet101)"].model.backbone == "resnet101"
 
 
 @pytest.fixture(scope="module")
 def estimate():
     return cost.estimate(
-        {"MCX-API(RGB)": load("paper"), "API-Net(ResNet101)": load("paper", method="api-net")}
+        {"MCX-API(RGB)": load("paper"), "API-Net(ResNet101)": load("paper", detector="api-net")}
     )
 
 

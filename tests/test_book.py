@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mcxlib import paper
-from mcxlib.config import RunConfig, load
+from mcxlib import detectors, paper
+from mcxlib.config import load
 
 ROOT = Path(__file__).parents[1]
 BOOK = ROOT / "book"
@@ -132,9 +132,13 @@ def test_references_lead_somewhere():
         for *_, options, _ in directives(text[page], "figure", "csv-table", "literalinclude")
         if "name" in options
     }
-    headings = {
-        name for words in text.values() for name in re.findall(r"^\(([\w-]+)\)=", words, re.M)
-    }
+    targets = [
+        found
+        for words in text.values()
+        for found in re.findall(r"^\(([\w-]+)\)=\n(.)", words, re.M)
+    ]
+    # Only a heading lends its title to a reference without words of its own.
+    headings = {name for name, first in targets if first == "#"}
     equations = {
         name for words in text.values() for name in re.findall(r"^\$\$ \((eq-\w+)\)", words, re.M)
     }
@@ -143,6 +147,8 @@ def test_references_lead_somewhere():
         assert wanted <= labels, f"{page.name}: {wanted - labels}"
         wanted = set(re.findall(r"\{ref\}`([^`<>]+)`", words))
         assert wanted <= headings, f"{page.name}: {wanted - headings}"
+        wanted = set(re.findall(r"\{ref\}`[^`<>]+<([^`<>]+)>`", words))
+        assert wanted <= {name for name, _ in targets}, f"{page.name}: {wanted}"
         wanted = set(re.findall(r"\{eq\}`([^`<>]+)`", words))
         assert wanted <= equations, f"{page.name}: {wanted - equations}"
     # The paper's equations, in the paper's order, so that they carry the paper's numbers.
@@ -182,15 +188,37 @@ INCLUDES = [
 ]
 
 
-def find_object(source: str, dotted: str) -> bool:
-    """Whether a Python source defines ``name`` or ``Class.name``."""
-    body: list[ast.stmt] = ast.parse(source).body
+def find_object(source: str, dotted: str) -> ast.AST | None:
+    """Where a Python source defines ``name`` or ``Class.name``."""
+    node: ast.AST | None = ast.parse(source)
     for name in dotted.split("."):
-        node = next((n for n in body if getattr(n, "name", None) == name), None)
+        node = next((n for n in node.body if getattr(n, "name", None) == name), None)
         if node is None:
-            return False
-        body = node.body
-    return True
+            return None
+    return node
+
+
+def shown_lines(source: str, options: dict[str, str]) -> list[str]:
+    """The lines that a page shows, by its own reading of the options the pages use."""
+    known = {"language", "caption", "name", "dedent", "append", "pyobject"}
+    assert set(options) <= known | {"start-at", "end-at", "end-before"}
+    lines = source.splitlines()
+    if wanted := options.get("pyobject"):
+        node = find_object(source, wanted)
+        assert node is not None, f"no {wanted}"
+        return lines[node.lineno - 1 : node.end_lineno]
+    begin, end = 0, len(lines)
+    for option in ("start-at", "end-at", "end-before"):
+        if option in options:
+            words = options[option].strip('"')
+            hits = [n for n, line in enumerate(lines) if n >= begin and words in line]
+            assert hits, f"no line with {words!r}"
+            if option == "start-at":
+                assert len(hits) == 1, f"{len(hits)} lines with {words!r}: which one is meant?"
+                begin = hits[0]
+            else:
+                end = hits[0] + (option == "end-at")
+    return lines[begin:end]
 
 
 @pytest.mark.parametrize(
@@ -198,35 +226,94 @@ def find_object(source: str, dotted: str) -> bool:
 )
 def test_shown_code_is_still_there(page, file, options):
     """A page shows code by name or by its first words: renaming the code must reach the page."""
-    source = read((BOOK / file).resolve())
-    if wanted := options.get("pyobject"):
-        assert find_object(source, wanted), f"{file} has no {wanted}"
-    lines = source.splitlines()
-    position = 0
-    for option in ("start-at", "end-at", "end-before"):
-        if option in options:
-            words = options[option].strip('"')
-            hits = [n for n, line in enumerate(lines) if n >= position and words in line]
-            assert hits, f"{file}: no line with {words!r}"
-            position = hits[0]
+    lines = shown_lines(read((BOOK / file).resolve()), options)
+    # Half a function or a file without an end would be shown without a complaint.
+    assert 1 <= len(lines) <= 45
+    margin = " " * int(options.get("dedent", 0))
+    cut = [line for line in lines if line.strip() and not line.startswith(margin)]
+    assert cut == [], f"{file}: less than {len(margin)} columns in front of {cut[:1]}"
+    shown = "\n".join([*(line[len(margin) :] for line in lines), options.get("append", "")])
+    assert not shown.startswith(" "), f"{file}: shown with a margin"
+
+
+@pytest.mark.parametrize(
+    ("page", "file", "options"), INCLUDES, ids=[f"{i[0]}-{n}" for n, i in enumerate(INCLUDES)]
+)
+def test_captions_name_the_file_they_show(page, file, options):
+    caption = options["caption"].replace("\\_", "_")
+    assert caption.split(",")[0] == file.removeprefix("../")
+
+
+def test_everything_that_section_three_computes_is_shown_from_its_own_file():
+    shown = {file.removeprefix("../mcxlib/") for _, file, _ in INCLUDES}
+    assert {
+        "method/colorspace/__init__.py",
+        "method/interaction.py",
+        "method/losses.py",
+        "method/pairs.py",
+        "method/sampler.py",
+        "detectors/mcx_api.py",
+        "engine/fit.py",
+        "evaluate/metrics.py",
+    } <= shown
 
 
 def test_code_is_shown_for_every_equation():
     assert len(INCLUDES) >= 8
     shown = {options.get("pyobject") or options.get("start-at", "") for *_, options in INCLUDES}
     assert any("mutual" in words for words in shown)  # eq. 1
+    assert any("first_gate" in words for words in shown)
     assert any("Interaction" in words for words in shown)  # eq. 2
     assert any("self_log_p" in words for words in shown)  # eq. 3 to 5
 
 
 def test_named_settings_exist():
-    """`name="value"` in the comparison with the released code is a setting that can be given."""
+    """`name="value"` in the comparison with the released code is a setting that can be given, of
+    every detector that has it."""
     table = read(BOOK / "method.md").partition("(choices)=")[2]
     named = re.findall(r"`(\w+)=([^`]+)`", table)
     assert len(named) >= 6
+    # Each detector's settings, as another package's users would look them up.
+    settings = {name: set(load("paper", detector=name).flat()) for name in detectors.modules()}
     for name, value in named:
-        assert name in RunConfig.model_fields
-        load("paper", **{name: ast.literal_eval(value)})
+        value = ast.literal_eval(value)
+        if name == "detector":
+            assert value in settings
+            continue
+        having = [detector for detector, known in settings.items() if name in known]
+        assert having, f"no detector has a setting {name}"
+        for detector in having:
+            assert load("paper", detector=detector, **{name: value}).flat()[name] == value
+
+
+def test_commands_and_options_exist():
+    """What the pages tell people to type is what `mcx` and the make targets know."""
+    from typer.main import get_command
+
+    from mcxlib.cli import app
+
+    commands = get_command(app).commands
+    options = {
+        name: {opt for parameter in command.params for opt in parameter.opts}
+        for name, command in commands.items()
+    }
+    pages = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    code = "\n".join(
+        block for page in pages for block in re.findall(r"```bash\n(.*?)```", read(page), re.S)
+    )
+    code = re.sub(r"\s#.*", "", code)
+    lines = re.findall(r"(?:\bmcx|mcxlib\.cli) (\w+)(.*)", code)
+    assert len(lines) >= 15
+    for command, rest in lines:
+        assert command in commands
+        used = set(re.findall(r"(?<!\S)--[a-z][\w-]*", rest))
+        assert used <= options[command], f"mcx {command}: {used - options[command]}"
+    # Named in running text, with or without a value.
+    known = set.union(*options.values())
+    text = "\n".join(map(read, [BOOK / "real_data.md", BOOK / "index.md"]))
+    written = set(re.findall(r"`(--[a-z][\w-]*)", text))
+    assert written <= known, written - known
+    assert {"--detector", "--retrain", "--train-on", "--videos", "--dataset"} <= written
 
 
 def test_printed_findings_are_the_computed_ones():

@@ -5,8 +5,8 @@ import pytest
 import torch
 from facenet_pytorch import MTCNN
 
-from mcxlib.data.cascade import Areas, Cascade
-from mcxlib.data.demo import render_person
+from mcxlib.data.faces.cascade import Areas, Cascade
+from mcxlib.synthetic import render_person
 
 MIN_FACE = 20
 
@@ -27,7 +27,7 @@ def pooled(part: np.ndarray, height: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize("size", [(7, 5), (24, 24), (60, 90)])
 def test_averages_are_those_of_adaptive_pooling(shape, size, table, monkeypatch):
     if table == "64 bits":
-        monkeypatch.setattr("mcxlib.data.cascade._EXACT_IN_INT32", 0)
+        monkeypatch.setattr("mcxlib.data.faces.cascade._EXACT_IN_INT32", 0)
     frame = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
     areas = Areas(frame)
     assert areas.sums.dtype == (np.float64 if table == "64 bits" else np.int32)

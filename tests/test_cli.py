@@ -4,9 +4,10 @@ import pytest
 from media import write_video
 from typer.testing import CliRunner
 
-from mcxlib import cli, paths, pipeline
-from mcxlib.config import load
-from mcxlib.data.demo import render_person
+from mcxlib import cli, pipeline
+from mcxlib.config import load_data
+from mcxlib.settings import paths
+from mcxlib.synthetic import render_person
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def mcx(tmp_path, monkeypatch):
 def touch(root, *names):
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(b"x")
+        (root / name).write_bytes(name.encode())
 
 
 def test_manifest_says_what_is_there_and_what_is_not(mcx, tmp_path):
@@ -64,10 +65,10 @@ def test_crops_report_what_was_left_out(mcx, tmp_path):
     (root / "real").mkdir(parents=True)
     write_video(root / "real/a.mp4", 2, (320, 240), frames=list(render_person((3,), frames=2)))
     touch(root, "fake/broken.mp4")
-    sizes = [w for n in ("crop_size=72", "input_size=64", "frame_count=2") for w in ("--set", n)]
+    sizes = [w for n in ("crop_size=72", "frame_count=2") for w in ("--set", n)]
     said = mcx("crops", "--dataset", "mine", "--workers", "1", *sizes)
     assert "mine: 2 videos, 2 frames asked, 2 faces found, 0 no face, 0 unreadable frames" in said
     assert "fake/broken: unreadable: 1: " in said
     assert "not a readable video" in said
-    config = load("paper", crop_size=72, input_size=64, frame_count=2)
+    config = load_data("paper", crop_size=72, frame_count=2)
     assert paths.table_of(pipeline.crop_folder(config, "mine")).is_file()

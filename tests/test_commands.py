@@ -1,14 +1,11 @@
 """What a user types: good input starts, bad input ends at once with one message that names it."""
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-from mcxlib import train
 
 ROOT = Path(__file__).parents[1]
 
@@ -64,30 +61,3 @@ def test_paper_preset_without_data_says_how_to_point_to_it(tmp_path):
     assert done.returncode == 1
     assert "nowhere" in done.stderr
     assert "MCX_VIDEOS" in done.stderr
-
-
-def test_workflow_goes_by_the_same_list_of_code_as_the_training():
-    text = (ROOT / "workflow" / "Snakefile").read_text()
-    block = text[text.index("METHOD = [") :]
-    listed = re.findall(r'"([a-z_/]+)"', block[: block.index("]\n")])
-    assert sorted(listed) == sorted(train.METHOD_CODE)
-
-
-def test_workflow_plans_every_run_of_the_matrix(tmp_path):
-    """In a copy without results: ten runs, six notebooks, and one of everything else."""
-    for name in ("workflow", "mcxlib", "notebooks", "benchmarks", "tools", "_config.yml"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    (tmp_path / "book").mkdir()
-    for page in (ROOT / "book").iterdir():
-        if page.name != "generated":  # results, if the book was built before
-            (tmp_path / "book" / page.name).symlink_to(page)
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "-n", "--cores", "2", "--nolock", "book"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.M))
-    assert counts["run"] == "10"
-    assert counts["videos"] == counts["crops"] == counts["book"] == "1"

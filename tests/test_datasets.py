@@ -4,7 +4,13 @@ import pandas as pd
 import pytest
 
 from mcxlib.data import datasets
-from mcxlib.data.datasets import scan, shared_identities
+from mcxlib.data.datasets import shared_identities
+from mcxlib.settings.data import DataConfig
+
+
+def scan(root, dataset, *, listed=None, kept=None, follow_links=False, **settings):
+    config = DataConfig(**settings)
+    return datasets.scan(root, dataset, config, listed=listed, kept=kept, follow_links=follow_links)
 
 
 def touch(root, *names):
@@ -49,7 +55,7 @@ def test_faceforensics_parts_report_what_is_missing(faceforensics):
     real = parts.loc["original_sequences/youtube/c23/videos"]
     assert (real["expected"], real["found"], real["left_out"]) == (1000, 6, 2)
     assert dict(found.left_out.itertuples(index=False)) == {
-        "original_sequences/youtube/c23/videos/notes.txt": "not a video by its name",
+        "original_sequences/youtube/c23/videos/notes.txt": "not a video",
         "original_sequences/youtube/c23/videos/0001.mp4": "not named as this part's videos are",
     }
     for file in (faceforensics / "manipulated_sequences/Face2Face/c23/videos").iterdir():
@@ -95,7 +101,7 @@ def test_faceshifter_and_actors_are_listed_but_not_trained_on(faceforensics):
 def test_uncompressed_videos_are_found_under_either_name(tmp_path, folder):
     touch(tmp_path, f"original_sequences/youtube/{folder}/videos/005.mp4")
     touch(tmp_path, "original_sequences/youtube/c23/videos/006.mp4")
-    table = scan(tmp_path, "FaceForensics++", "c0").manifest
+    table = scan(tmp_path, "FaceForensics++", compression="c0").manifest
     assert table["target_id"].tolist() == ["005"]
 
 
@@ -142,12 +148,12 @@ def test_celebdf_official_list(tmp_path):
         *("YouTube-real/00170.mp4", "Celeb-synthesis/id0_id1_0003.mp4"),
     )
     with pytest.raises(FileNotFoundError, match=r"List_of_testing_videos.*celebdf_paper"):
-        scan(tmp_path, "Celeb-DF-v2", protocol="celebdf_official")
+        scan(tmp_path, "Celeb-DF-v2", celebdf_protocol="celebdf_official")
     (tmp_path / "List_of_testing_videos.txt").write_text(
         "1 YouTube-real/00170.mp4\n1 Celeb-real/id1_0001.mp4\n"
         "0 Celeb-synthesis/id0_id1_0003.mp4\n0 Celeb-synthesis/id9_id1_0003.mp4\n"
     )
-    found = scan(tmp_path, "Celeb-DF-v2", protocol="celebdf_official")
+    found = scan(tmp_path, "Celeb-DF-v2", celebdf_protocol="celebdf_official")
     table = found.manifest
     assert set(table.loc[table["split"] == "test", "video_id"]) == {
         "YouTube-real/00170",
@@ -157,15 +163,15 @@ def test_celebdf_official_list(tmp_path):
     assert found.left_out["path"].tolist() == ["Celeb-synthesis/id9_id1_0003"]
     (tmp_path / "List_of_testing_videos.txt").write_text("0 YouTube-real/00170.mp4\n")
     with pytest.raises(ValueError, match=r"labels 1 videos otherwise.*YouTube-real/00170"):
-        scan(tmp_path, "Celeb-DF-v2", protocol="celebdf_official")
+        scan(tmp_path, "Celeb-DF-v2", celebdf_protocol="celebdf_official")
 
 
 def test_kodf_draw_is_seeded_and_sized(tmp_path):
     touch(tmp_path, *(f"original_videos/A{i:03d}/A{i:03d}_1.mp4" for i in range(300)))
     touch(tmp_path, *(f"synthesized_videos/dfl/A{i:03d}_B000_1.mp4" for i in range(800)))
-    first = scan(tmp_path, "KoDF", seed=1).manifest
-    again = scan(tmp_path, "KoDF", seed=1).manifest
-    other = scan(tmp_path, "KoDF", seed=2).manifest
+    first = scan(tmp_path, "KoDF", draw_seed=1).manifest
+    again = scan(tmp_path, "KoDF", draw_seed=1).manifest
+    other = scan(tmp_path, "KoDF", draw_seed=2).manifest
     drawn = first[first["split"] == "test"]
     assert (~drawn["is_fake"]).sum() == 265
     assert drawn["is_fake"].sum() == 734
@@ -221,7 +227,11 @@ def test_own_data_need_only_two_folders(tmp_path):
     assert table.loc["fake/frames/v1", "bytes"] == 6
     assert (table["split"] == "test").all()
     assert (table["target_id"] == "").all()
-    assert set(found.left_out["path"]) == {"fake/.hidden.mp4", "real/notes.txt"}
+    assert dict(found.left_out.itertuples(index=False)) == {
+        "fake/.hidden.mp4": "a hidden file",
+        "real/notes.txt": "neither a video nor an image",
+        "elsewhere": "a folder that belongs to no part of my videos",
+    }
 
 
 def test_links_that_leave_the_root_are_listed_and_not_followed(tmp_path):

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from mcxlib.data.deepfakebench import read_deepfakebench
+from mcxlib.data.datasets.deepfakebench import read_deepfakebench
+from mcxlib.settings.data import DataConfig
 
 
 def frames(root, folder, n=2):
@@ -69,7 +70,7 @@ def bench(tmp_path):
 
 
 def test_manifest_of_faceforensics(bench):
-    found = read_deepfakebench(*bench)
+    found = read_deepfakebench(*bench, "FaceForensics++", DataConfig())
     table = found.manifest.set_index("video_id")
     real = table.loc["original_sequences/youtube/c23/frames/953"]
     assert (real["manipulation"], real["target_id"], real["split"], real["bytes"]) == (
@@ -81,9 +82,12 @@ def test_manifest_of_faceforensics(bench):
         *("DF", "071", "054"),
         "train",
     )
+    # Neither original of the two fakes is among the frames but one.
+    assert df["source"] == ""
     # In all three parts: used as a test video only, and counted.
     nt = table.loc["manipulated_sequences/NeuralTextures/c23/frames/974_953"]
     assert nt["split"] == "test"
+    assert not table["synthetic"].any()
     parts = found.parts.set_index("part")
     assert parts.loc["FF-NT", "in_several_parts"] == 1
     assert parts.loc["FF-DF", ["expected", "found"]].tolist() == [2, 1]
@@ -108,18 +112,63 @@ def test_other_data_sets_have_no_compressions_and_are_for_testing(tmp_path):
     }
     file = tmp_path / "c.json"
     file.write_text(json.dumps(content))
-    table = read_deepfakebench(file, root, "Celeb-DF-v2").manifest
+    table = read_deepfakebench(file, root, "Celeb-DF-v2", DataConfig()).manifest
     assert table[["is_fake", "target_id", "donor_id", "split"]].values.tolist() == [
         [False, "id0", "", ""],
         [True, "id0", "id1", "test"],
     ]
 
 
+def test_litter_among_frames_is_no_frame_and_sources_are_found(tmp_path):
+    root = tmp_path / "KoDF"
+    real = root / "original_sequences/youtube/c23/frames/071"
+    fake = root / "manipulated_sequences/Deepfakes/c23/frames/071_054"
+    for folder in (real, fake):
+        frames(root, folder.relative_to(root))
+        (folder / "._000.png").write_bytes(b"x" * 99)
+        (folder / "landmarks.npy").write_bytes(b"x" * 99)
+    parts = [folder.relative_to(root).as_posix() for folder in (real, fake)]
+    content = {
+        "FF-real": {"test": {"071": entry("FF-real", f"{parts[0]}/000.png")}},
+        "FF-DF": {
+            "test": {
+                "071_054": entry("FF-DF", f"{parts[1]}/000.png"),
+                "054_071": entry("FF-DF", f"{parts[1]}/000.png"),
+            }
+        },
+    }
+    file = tmp_path / "f.json"
+    file.write_text(json.dumps({"FaceForensics++": content}))
+    found = read_deepfakebench(file, root, "FaceForensics++", DataConfig())
+    table = found.manifest
+    assert table["bytes"].tolist() == [10, 10]
+    assert table["source"].tolist() == ["", parts[0]]
+    assert table["content"].nunique() == 1  # the same frames under the same names
+    assert found.left_out.to_dict("records") == [
+        {"path": "FF-DF/054_071", "reason": "its folder is another video's already"}
+    ]
+    assert (found.protocol, found.missing_classes) == ("deepfakebench", ())
+    del content["FF-real"]
+    file.write_text(json.dumps({"FaceForensics++": content}))
+    found = read_deepfakebench(file, root, "FaceForensics++", DataConfig())
+    assert found.missing_classes == ("real",)
+
+
+def test_what_is_not_trained_on_is_tested_on(bench):
+    file, root = bench
+    config = DataConfig(train_on="KoDF")
+    split = read_deepfakebench(file, root, "FaceForensics++", config).manifest["split"]
+    assert set(split) == {"", "test"}
+
+
 @pytest.mark.parametrize(
     ("text", "error", "named"),
     [
-        ("{", ValueError, "not of DeepfakeBench's form"),
+        ("{", ValueError, "not valid JSON.*DeepfakeBench's form"),
         ("[]", ValueError, "not of DeepfakeBench's form"),
+        ("", ValueError, r"x\.json is empty"),
+        ("path,label\na,0\n", ValueError, "not valid JSON"),
+        ('{"a": {}, "b": {}}', ValueError, r"headed by a, b, not by FaceForensics\+\+"),
         ('{"FaceForensics++": {"FF-real": {"dev": {}}}}', ValueError, "'dev'"),
         (
             '{"FaceForensics++": {"FF-real": {"test": {"c23": {"1": {"frames": ["a/b.png"]}}}}}}',
@@ -132,6 +181,6 @@ def test_other_files_are_refused(tmp_path, text, error, named):
     file = tmp_path / "x.json"
     file.write_text(text)
     with pytest.raises(error, match=named):
-        read_deepfakebench(file, tmp_path)
+        read_deepfakebench(file, tmp_path, "FaceForensics++", DataConfig())
     with pytest.raises(FileNotFoundError, match=r"nothing\.json"):
-        read_deepfakebench(tmp_path / "nothing.json", tmp_path)
+        read_deepfakebench(tmp_path / "nothing.json", tmp_path, "KoDF", DataConfig())

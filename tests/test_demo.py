@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from mcxlib.data import datasets
-from mcxlib.data.demo import DemoSpec, is_complete, make
-from mcxlib.data.demo.clip import plan_clip, render_frame
-from mcxlib.data.demo.manipulate import MANIPULATIONS, Canonical, Recipe, _oval
-from mcxlib.data.faces import FaceFinder
+from mcxlib.data.datasets import faceforensics
+from mcxlib.data.faces.finder import FaceFinder
+from mcxlib.settings.data import DataConfig
+from mcxlib.synthetic import DemoSpec, is_complete, make
+from mcxlib.synthetic.clip import plan_clip, render_frame
+from mcxlib.synthetic.manipulate import MANIPULATIONS, Canonical, Recipe, _oval
 
 TINY = DemoSpec(train=2, val=2, test=2, cross_real=2, cross_fake=2, frames=4)
 
@@ -53,7 +55,7 @@ def test_faceforensics_layout(tree):
     assert len(reals) == 6
     assert all(re.fullmatch(r"original_sequences/youtube/c23/videos/\d{3}\.mp4", n) for n in reals)
     ids = {n[-7:-4] for n in reals}
-    for folder in datasets.MANIPULATIONS.values():
+    for folder in faceforensics.MANIPULATIONS.values():
         fakes = [n for n in names if n.startswith(f"manipulated_sequences/{folder}/c23/videos/")]
         assert {n[-11:-8] for n in fakes} == ids
 
@@ -66,9 +68,10 @@ def test_faceforensics_layout(tree):
             assert part(target) == part(donor)
 
 
-@pytest.mark.parametrize("dataset", [datasets.TRAINED_ON, *datasets.CROSS_DATASETS])
+@pytest.mark.parametrize("dataset", datasets.paper_order())
 def test_the_reader_of_the_real_layouts_reads_every_file(tree, dataset):
-    scan = datasets.scan(tree / dataset, dataset)
+    scan = datasets.scan(tree / dataset, dataset, DataConfig())
+    assert scan.manifest["synthetic"].all(), "the tree says itself that it was rendered"
     assert len(scan.manifest) == len(files(tree / dataset))
     assert scan.left_out.empty
     test = scan.manifest[scan.manifest["split"] == "test"]

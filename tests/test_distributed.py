@@ -22,16 +22,21 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from training import run
 
-from mcxlib import checkpoint, processes, train
 from mcxlib.config import load
-from mcxlib.data import frames
-from mcxlib.data.sampler import BalancedBatchSampler
-from mcxlib.score import score_rows
+from mcxlib.data.crops.dataset import CropDataset, to_float
+from mcxlib.engine import fit as engine
+from mcxlib.engine import processes, progress, schedule
+from mcxlib.engine.score import score_rows
+from mcxlib.engine.session import Step
+from mcxlib.method.sampler import BalancedBatchSampler
+from mcxlib.weights import build
 
 SETTINGS = {"crop_size": 40, "input_size": 36, "epochs": 2, "per_category": 4, "optimizer": "sgd"}
 SETTINGS |= {"lr": 0.02, "momentum": 0.9, "freeze_epochs": 1}
 WORLD = 2
+PARTS = ["total", "cross_entropy", "score_ranking"]
 
 
 def fix_batchnorm_and_dropout(model):
@@ -49,31 +54,34 @@ SCRIPT = """
     import json, math, os, pickle, signal, sys
     from pathlib import Path
     import torch
-    from mcxlib import checkpoint, processes, train
+    from mcxlib import weights
+    from mcxlib.detectors import mcx_api
+    from mcxlib.engine import processes, progress, session
     from mcxlib.config import load
-    from mcxlib.data.frames import CropDataset
+    from mcxlib.data.crops.dataset import CropDataset
     from test_distributed import SETTINGS, fix_batchnorm_and_dropout
+    from training import run
 
     torch.set_num_threads(1)
     rows, folder = pickle.load(open(sys.argv[1], "rb"))
     out = Path(sys.argv[2])
     rank = int(os.environ["RANK"])
     shown, messages = [], {}
-    plain_items, plain_loss = CropDataset.__getitems__, train.pair_loss
-    plain_build = checkpoint.build
+    plain_items, plain_loss = CropDataset.__getitems__, mcx_api.pair_loss
+    plain_build = weights.build
 
-    plain_save = checkpoint.save_state
+    plain_save = progress.save_state
     def save(folder, step, state):
         torch.save(state["model"], folder.parent.with_suffix(".pt"))
         return plain_save(folder, step, state)
-    checkpoint.save_state = save
+    progress.save_state = save
 
     def fit(name, **settings):
         options = {"state_seconds": settings.pop("state_seconds", 600.0)}
         config = load("test", **(SETTINGS | settings))
         try:
-            return train.fit(config, rows, folder, out / name, {}, accelerator="cpu", **options)
-        except (train.Diverged, train.Stopped, ValueError) as error:
+            return run(config, (rows, folder), out / name, {"accelerator": "cpu"} | options)
+        except (session.Diverged, session.Stopped, ValueError) as error:
             messages.setdefault(name, []).append([type(error).__name__, str(error)])
 
     def items(self, indices):
@@ -81,15 +89,15 @@ SCRIPT = """
             shown.append([self.epoch, indices])
         return plain_items(self, indices)
 
-    plain_metric = train.metrics.per_manipulation
+    plain_metric = session.metrics.per_manipulation
     def metric(is_fake, fake_score, manipulation):
         messages["scores"] = sorted(fake_score.tolist())
         return plain_metric(is_fake, fake_score, manipulation)
 
     CropDataset.__getitems__ = items
-    train.metrics.per_manipulation = metric
+    session.metrics.per_manipulation = metric
     history = fit("process")
-    train.metrics.per_manipulation = plain_metric
+    session.metrics.per_manipulation = plain_metric
     history.to_json(out / f"history-{rank}.json")
     CropDataset.__getitems__ = plain_items
     if rank == 0:
@@ -107,10 +115,10 @@ SCRIPT = """
         if calls == 6 and rank == 1:
             signal.raise_signal(signal.SIGTERM)
         return plain_loss(*a, **k)
-    train.pair_loss = stopping
+    mcx_api.pair_loss = stopping
     fit("stopped")
     messages["steps when stopped"] = calls
-    train.pair_loss = plain_loss
+    mcx_api.pair_loss = plain_loss
     fit("stopped")
 
     # NaN in rank 1 alone.
@@ -120,18 +128,19 @@ SCRIPT = """
         calls += 1
         losses = plain_loss(*a, **k)
         return losses._replace(total=losses.total * math.nan) if calls == 6 and rank else losses
-    train.pair_loss = poisoned
+    mcx_api.pair_loss = poisoned
     fit("poisoned", state_seconds=0.0)
-    train.pair_loss = plain_loss
+    mcx_api.pair_loss = plain_loss
 
     config = load("test", **SETTINGS)
     try:
-        train.fit(config, rows, folder, out / "sync", {}, accelerator="cpu", sync_batchnorm=True)
+        options = {"accelerator": "cpu", "sync_batchnorm": True}
+        run(config, (rows, folder), out / "sync", options)
     except ValueError as error:
         messages["sync"] = str(error)
     messages["first"] = processes.is_first()
 
-    checkpoint.build = lambda config: fix_batchnorm_and_dropout(plain_build(config))
+    weights.build = lambda *a: fix_batchnorm_and_dropout(plain_build(*a))
     fit("gathered", mining="gathered", freeze_epochs=0, lr=0.1)
     (out / f"said-{rank}.json").write_text(json.dumps({"shown": shown, "messages": messages}))
 """
@@ -145,7 +154,7 @@ def two(crop_tables, tmp_path_factory):
     (out / "script.py").write_text(textwrap.dedent(SCRIPT))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += [f"--nproc-per-node={WORLD}", str(out / "script.py"), str(out / "tables.pkl")]
-    paths = [str(Path(train.__file__).parents[1]), str(Path(__file__).parent)]
+    paths = [str(Path(engine.__file__).parents[2]), str(Path(__file__).parent)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*command, str(out)], capture_output=True, text=True, timeout=300, env=environment
@@ -159,30 +168,31 @@ def by_hand(crop_tables, out, gathered, **settings):
     rows, folder = crop_tables
     config = load("test", **(SETTINGS | settings))
     part = rows[rows["split"] == "train"].reset_index(drop=True)
-    data = frames.CropDataset(part, folder, config.input_size, augment=True, seed=config.seed)
+    train = config.train
+    data = CropDataset(part, folder, train.input_size, augment=True, seed=config.seed)
     sampler = BalancedBatchSampler(
-        data.labels, config.categories, config.per_category, seed=config.seed
+        data.labels, train.categories, train.per_category, seed=config.seed
     )
     torch.manual_seed(config.seed)
-    model = checkpoint.build(config)
+    model = build(config)
     if gathered:
         fix_batchnorm_and_dropout(model)
-    module = train.PairStep(model, config)
+    module = Step(model)
     optimizer = torch.optim.SGD(
-        model.parameters(), config.lr, config.momentum, weight_decay=config.weight_decay
+        model.parameters(), train.lr, train.momentum, weight_decay=train.weight_decay
     )
     losses, step = [], 0
-    for epoch in range(config.epochs):
+    for epoch in range(train.epochs):
         data.epoch = epoch
-        model.freeze_backbone(epoch < config.freeze_epochs)
+        model.freeze(epoch < train.freeze_epochs)
         module.train()
         sampler.set_epoch(epoch)
         plan = list(sampler)
         steps = [plan[i : i + WORLD] for i in range(0, len(plan) - WORLD + 1, WORLD)]
         for batch, parts in enumerate(steps):
             for group in optimizer.param_groups:
-                group["lr"] = train.learning_rate(
-                    config, (epoch + batch / len(steps)) / config.epochs
+                group["lr"] = schedule.learning_rate(
+                    train, (epoch + batch / len(steps)) / train.epochs
                 )
             optimizer.zero_grad()
             totals = []
@@ -192,10 +202,10 @@ def by_hand(crop_tables, out, gathered, **settings):
                 for name, buffer in model.named_buffers():
                     buffer.copy_(before[name])
                 images, labels = data.__getitems__(indices)
-                train._seed_step(config.seed, step, rank)
-                loss = module(frames.to_float(images, torch.device("cpu")), labels)
-                (loss.total / (1 if gathered else WORLD)).backward()
-                totals.append([x.item() for x in loss])
+                schedule.seed_step(config.seed, step, rank)
+                loss = module(to_float(images, torch.device("cpu")), labels)
+                (loss["total"] / (1 if gathered else WORLD)).backward()
+                totals.append([loss[name].item() for name in PARTS])
             if not gathered:  # running statistics are those of rank 0
                 for name, buffer in model.named_buffers():
                     buffer.copy_(after[name])
@@ -203,9 +213,6 @@ def by_hand(crop_tables, out, gathered, **settings):
             losses.append(np.mean(totals, axis=0))
             step += 1
     return np.array(losses), {k: v.clone() for k, v in model.state_dict().items()}
-
-
-PARTS = ["total", "cross_entropy", "score_ranking"]
 
 
 @pytest.mark.parametrize(
@@ -235,12 +242,12 @@ def test_validation_is_of_rank_0s_network_whoever_computes_it(crop_tables, two):
     out, said = two
     rows, folder = crop_tables
     config = load("test", **SETTINGS)
-    model = checkpoint.build(config)
+    model = build(config)
     model.load_state_dict(torch.load(out / "process.pt", weights_only=True))
     scores = score_rows(model, rows[rows["split"] == "val"], folder, config)
     for one in said:
         np.testing.assert_allclose(
-            one["messages"]["scores"], np.sort(1 - scores["p_real"]), rtol=1e-6
+            one["messages"]["scores"], np.sort(scores["fake_score"]), rtol=1e-6
         )
 
 
@@ -271,7 +278,7 @@ def test_nan_in_one_process_stops_both(two):
         ((kind, message),) = one["messages"]["poisoned"]
         assert kind == "Diverged"
         assert "loss is nan at step 6" in message
-    assert checkpoint.latest_state(out / "poisoned" / "states")["step"] == 5
+    assert progress.latest_state(out / "poisoned" / "states")["step"] == 5
 
 
 def test_states_of_two_processes_are_not_gone_on_with_by_one(crop_tables, two, tmp_path):
@@ -279,11 +286,11 @@ def test_states_of_two_processes_are_not_gone_on_with_by_one(crop_tables, two, t
     rows, folder = crop_tables
     config = load("test", **SETTINGS)
     with pytest.raises(ValueError, match=r"'processes': 2.*'processes': 1.*remove the folder"):
-        train.fit(config, rows, folder, out / "poisoned", {})
+        run(config, (rows, folder), out / "poisoned")
 
 
 def test_provenance_names_the_processes(two):
-    record = json.loads((two[0] / "process" / train.FINISHED).read_text())
+    record = json.loads((two[0] / "process" / "provenance.json").read_text())
     assert record["processes"] == WORLD
     assert record["device"] == "cpu"
 

@@ -8,26 +8,28 @@ import torch
 from sklearn.metrics import silhouette_score
 from torch import nn
 
-from mcxlib import CLASSES, explain
-from mcxlib.model import MCXAPI
+from mcxlib import CLASSES, detectors, explain
+from mcxlib.detectors.base import Detector, DetectorSettings
 
 
-class Tiny(nn.Module):
+class Tiny(Detector):
     """Convolution, in-place ReLU, global average pooling, linear: all of it easy by hand."""
 
+    name = "tiny"
+
     def __init__(self, seed=0):
-        super().__init__()
+        super().__init__(DetectorSettings(), CLASSES)
         torch.manual_seed(seed)
         self.conv = nn.Conv2d(3, 6, 3, stride=2)
         self.relu = nn.ReLU(inplace=True)
         self.drop = nn.Dropout(0.5)
         self.classifier = nn.Linear(6, 5)
 
-    def embed(self, images):
+    def features(self, images):
         return self.relu(self.conv(images)).mean((2, 3))
 
     def forward(self, images):
-        return self.classifier(self.drop(self.embed(images)))
+        return self.classifier(self.drop(self.features(images)))
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +101,7 @@ def test_a_map_is_positive_evidence_enlarged_and_stretched(images):
 
 
 def test_pooled_features_make_three_methods_one_and_real_the_reverse_of_fake(images):
-    model = MCXAPI("hsv", "slim_xception")
+    model = detectors.build("mcx-api", colorspace="hsv", backbone="slim_xception")
     images = torch.rand(2, 3, 48, 48, generator=torch.Generator().manual_seed(2))
     fake = explain.raw_maps(model, images, "HiResCAM", "fake")
     for method in ("Grad-CAM", "XGrad-CAM"):
@@ -114,11 +116,8 @@ def test_pooled_features_make_three_methods_one_and_real_the_reverse_of_fake(ima
 @pytest.mark.parametrize("backbone", ["slim_xception", "resnet10t"])
 def test_completeness_holds_for_the_model_and_fails_for_another_layer(backbone):
     torch.manual_seed(0)
-    model = MCXAPI("rgb+lab", backbone).eval()
-    # Untrained BatchNorms shift nothing, and a network without shifts is complete at every layer.
-    for module in model.backbone.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.bias, std=0.5)
+    model = detectors.build("mcx-api", colorspace="rgb+lab", backbone=backbone).eval()
+    uneven(model)  # a network without shifts is complete at every layer
     images = torch.rand(2, 3, 64, 64)
     said = (model(images) - model.classifier.bias).abs().max().item()
     assert explain.hirescam_completeness(model, images) < 1e-5 * said
@@ -167,6 +166,139 @@ def test_frozen_weights_and_no_grad_give_the_same_map(images):
     np.testing.assert_array_equal(free, frozen)
 
 
+def uneven(model):
+    """Untrained BatchNorms have no shifts: with some, every part of a network does something."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.bias, std=0.5)
+    return model.eval()
+
+
+def gradient_at(model, layer, images, log_odds):
+    """Feature map and the gradient of the log-odds at it, by a forward pass with gradients."""
+    seen = []
+    handle = layer.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    logits = model(images)
+    handle.remove()
+    (gradient,) = torch.autograd.grad(log_odds(logits).sum(), seen[0])
+    return seen[0].detach().numpy(), gradient.numpy()
+
+
+def softmax_odds(logits):
+    return logits[:, 1:].logsumexp(1) - logits[:, 0]
+
+
+SLIM = {"backbone": "slim_xception"}
+DETECTORS = {  # settings, and the log-odds of fake from the logits
+    "mcx-api": (SLIM | {"colorspace": "rgb+ycbcr"}, softmax_odds),
+    "api-net": ({"backbone": "resnet10t"}, softmax_odds),
+    "xception": (SLIM, softmax_odds),
+    "xception binary": (SLIM | {"outputs": "binary"}, lambda z: z[:, 1] - z[:, 0]),
+    "mesonet": ({}, lambda z: -z[:, 0]),  # its one logit is real's
+}
+
+
+@pytest.fixture(scope="module", params=DETECTORS)
+def detector(request):
+    settings, log_odds = DETECTORS[request.param]
+    torch.manual_seed(4)
+    return uneven(detectors.build(request.param.split()[0], **settings)), log_odds
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(5))
+
+
+def test_every_detectors_maps_are_gradients_of_its_log_odds(detector, faces):
+    model, log_odds = detector
+    a, g = gradient_at(model, model.cam_layer(), faces, log_odds)
+    for method, formula in FORMULAS.items():
+        maps = explain.raw_maps(model, faces, method, "fake")
+        np.testing.assert_allclose(maps, formula(a, g), atol=1e-6, rtol=1e-5)
+    reverse = explain.raw_maps(model, faces, "HiResCAM", "real")
+    np.testing.assert_allclose(reverse, -FORMULAS["HiResCAM"](a, g), atol=1e-6, rtol=1e-5)
+    assert np.abs(reverse).max() > 1e-4
+
+
+def test_every_detectors_deletion_is_a_fall_of_its_log_probability(detector, faces):
+    model, log_odds = detector
+    mask = np.zeros((3, 64, 64))
+    mask[:, 16:48, 16:48] = 1
+    blank = torch.where(torch.from_numpy(mask).bool()[:, None], faces.mean((2, 3), True), faces)
+    with torch.no_grad():
+        before, after = (log_odds(model(x)).double() for x in (faces, blank))
+    for output, sign in (("fake", 1), ("real", -1)):
+        found = explain.deletion(model, faces, mask, output, share=0.25)
+        # log p(fake) = -log(1 + exp(-z)) for the log-odds z; of real, for -z.
+        expected = [-np.log1p(np.exp(-sign * z.numpy())) for z in (before, after)]
+        np.testing.assert_allclose(found.top, expected[0] - expected[1], atol=1e-5)
+
+
+def test_every_detectors_features_are_what_its_last_layer_decides_by(detector, faces):
+    model, _ = detector
+    features = torch.from_numpy(explain.embed_frames(model, faces, batch_size=2))
+    last = model.output if model.name == "mesonet" else model.classifier
+    with torch.no_grad():
+        torch.testing.assert_close(last(features), model(faces), atol=1e-5, rtol=1e-5)
+
+
+def test_a_class_is_explained_where_it_has_a_logit(faces):
+    torch.manual_seed(6)
+    model = uneven(detectors.build("xception", ("real", "A", "B"), backbone="slim_xception"))
+    assert explain.outputs(model) == ("real", "fake", "A", "B")
+    a, g = gradient_at(model, model.cam_layer(), faces, lambda z: z[:, 2])
+    maps = explain.raw_maps(model, faces, "HiResCAM", "B")
+    np.testing.assert_allclose(maps, (a * g).sum(1), atol=1e-6, rtol=1e-5)
+    mask = np.zeros((3, 64, 64))
+    mask[:, :32] = 1
+    blank = torch.where(torch.from_numpy(mask).bool()[:, None], faces.mean((2, 3), True), faces)
+    with torch.no_grad():
+        falls = model(faces).log_softmax(1)[:, 2] - model(blank).log_softmax(1)[:, 2]
+    found = explain.deletion(model, faces, mask, "B", share=0.5)
+    np.testing.assert_allclose(found.top, falls, atol=1e-5)
+    with pytest.raises(ValueError, match="unknown output 'NT'; valid: real, fake, A, B"):
+        explain.raw_maps(model, faces, "HiResCAM", "NT")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("mesonet", {}), ("xception", {"backbone": "slim_xception", "outputs": "binary"})],
+)
+def test_a_class_without_a_logit_is_refused(name, settings, faces):
+    model = detectors.build(name, **settings)
+    with pytest.raises(ValueError, match=f"{name} has no output of its own for the class 'NT'"):
+        explain.raw_maps(model, faces, "HiResCAM", "NT")
+    with pytest.raises(ValueError, match="valid: real, fake"):
+        explain.deletion(model, faces, np.ones((3, 64, 64)), "NT")
+
+
+def test_fake_as_the_only_other_class_is_the_output_fake(faces):
+    torch.manual_seed(7)
+    model = uneven(detectors.build("xception", ("real", "fake"), backbone="slim_xception"))
+    assert explain.outputs(model) == ("real", "fake")
+    a, g = gradient_at(model, model.cam_layer(), faces, lambda z: z[:, 1] - z[:, 0])
+    maps = explain.raw_maps(model, faces, "HiResCAM", "fake")
+    np.testing.assert_allclose(maps, (a * g).sum(1), atol=1e-6, rtol=1e-5)
+
+
+def test_what_a_detector_does_not_have_is_said(faces, images):
+    with pytest.raises(ValueError, match="tiny has no feature map"):
+        explain.activation_maps(Tiny(), images, "LayerCAM", "fake")
+    with pytest.raises(ValueError, match="corner has no feature vector"):
+        explain.embed_frames(Corner(), images)
+    with pytest.raises(ValueError, match="mesonet does not end in a linear layer"):
+        explain.hirescam_completeness(detectors.build("mesonet"), faces)
+
+
+def test_a_hidden_layer_behind_the_map_tells_cells_apart(faces):
+    """MesoNet does not pool: unlike MCX-API's, its Grad-CAM and HiResCAM differ."""
+    torch.manual_seed(8)
+    model = uneven(detectors.build("mesonet"))
+    one, other = (explain.raw_maps(model, faces, m, "fake") for m in ("Grad-CAM", "HiResCAM"))
+    assert np.abs(one - other).max() > 0.01 * np.abs(other).max()
+
+
 def test_a_confident_decision_keeps_its_map(images):
     """log p(fake) itself would have a gradient of exactly zero in float32 here."""
     model = Tiny()
@@ -188,11 +320,13 @@ def test_unknown_names_are_refused_with_the_valid_ones(images, method, output, w
         explain.activation_maps(Tiny(), images, method, output)
 
 
-class Corner(nn.Module):
+class Corner(Detector):
     """Says fake by the brightness of the upper left quarter, by construction."""
 
+    name = "corner"
+
     def __init__(self):
-        super().__init__()
+        super().__init__(DetectorSettings(), CLASSES)
         self.weight = nn.Parameter(torch.tensor(40.0))
 
     def forward(self, images):

@@ -1,5 +1,8 @@
 """Figures: what is drawn is the data, the alternative text states it, the files never differ."""
 
+import subprocess
+import sys
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -154,12 +157,21 @@ def test_roc_curves_hold_auc_and_the_decision_point():
     assert to_hex(curve.get_color()) == figures.COLORS["DF"].lower()
 
 
-def test_roc_takes_p_real_too():
-    frame = scores()
-    frame = frame.assign(p_real=1 - frame["fake_score"]).drop(columns="fake_score")
-    assert figures.roc_curves(frame).alt == figures.roc_curves(scores()).alt
-    with pytest.raises(ValueError, match="neither a column fake_score nor p_real"):
-        figures.roc_curves(frame.drop(columns="p_real"))
+@pytest.mark.parametrize("draw", [figures.roc_curves, figures.score_distributions])
+def test_scores_are_fake_scores(draw):
+    frame = scores().assign(p_real=0.5)
+    with pytest.raises(ValueError, match=r"lack the columns fake_score$"):
+        draw(frame.drop(columns="fake_score"))
+    with pytest.raises(ValueError, match="lack the columns is_fake, fake_score"):
+        draw(frame.drop(columns=["is_fake", "fake_score"]))
+
+
+def test_roc_of_other_manipulations_has_colours_of_their_own():
+    frame = scores().replace({"manipulation": {"NT": "lip sync"}})
+    lines = figures.roc_curves(frame).figure.axes[0].get_lines()
+    colors = {line.get_label(): to_hex(line.get_color()).upper() for line in lines}
+    assert colors["DF: AUC 1.000"] == figures.COLORS["DF"]
+    assert colors["lip sync: AUC 0.000"] == "#56B4E9"
 
 
 def test_training_curves():
@@ -175,10 +187,30 @@ def test_training_curves():
     np.testing.assert_array_equal(speed.get_ydata(), [9, 8, 9, 9, 7, 9])
     assert "images trained on in a second" in timed.alt
     assert "images" not in plate.alt
+    # Above the losses there is room for the legend, and nothing is cut off below.
+    assert plate.figure.axes[0].get_ylim() == pytest.approx((0, 1.35 * 2.15), abs=0.1)
     with pytest.raises(ValueError, match="lacks the columns lr"):
         figures.training_curves(history().drop(columns="lr"))
     with pytest.raises(ValueError, match="empty"):
         figures.training_curves(history().head(0))
+
+
+def test_training_curves_of_a_detector_with_losses_of_its_own():
+    """Whatever a detector names; settings of the optimiser and the validation are no losses."""
+    own = {"contrastive": -0.4, "squared_error": 0.2, "mask": 0.1, "frequency": 0.3}
+    others = {"lr_backbone": 0.001, "val_loss": 1.0, "selected": True, "images_per_second": 9.0}
+    table = history().drop(columns=["cross_entropy", "score_ranking"]).assign(**own, **others)
+    plate = figures.training_curves(table)
+    axis = plate.figure.axes[0]
+    drawn = {line.get_label(): set(line.get_ydata()) for line in axis.get_lines()}
+    assert set(drawn) == {"contrastive", "squared error", "mask", "frequency", "total"}
+    assert drawn["contrastive"] == {-0.4}
+    assert axis.get_ylim()[0] < -0.4
+    assert len({line.get_color() for line in axis.get_lines()}) == 5
+    alone = figures.training_curves(
+        history()[["step", "epoch", "lr", "total", "val_auc", "val_bosc"]]
+    )
+    assert [line.get_label() for line in alone.figure.axes[0].get_lines()] == ["total"]
 
 
 def test_score_distributions_state_the_share_above_the_threshold():
@@ -206,16 +238,68 @@ def test_tsne_panels():
     assert [len(c.get_offsets()) for c in right.collections] == [10, 10, 0, 0, 0]
     colors = [to_hex(c.get_facecolor()[0]).upper() for c in left.collections]
     assert colors == list(figures.COLORS.values())
-    with pytest.raises(ValueError, match="unknown classes"):
-        figures.tsne_panels({"x": (features, np.array(["unreal"] * 50))})
+    assert "of 5 classes" in plate.alt
+    with pytest.raises(ValueError, match="no panels"):
+        figures.tsne_panels({})
     with pytest.raises(ValueError, match="3 labels"):
         figures.tsne_panels({"x": (features, labels[:3])})
+
+
+def test_tsne_panels_of_other_classes():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(["swap", "real", "avatar"], 5)
+    plate = figures.tsne_panels({"x": (rng.normal(size=(15, 2)), labels)})
+    collections = plate.figure.axes[0].collections
+    assert [c.get_label() for c in collections] == ["real", "avatar", "swap"]
+    assert [len(c.get_offsets()) for c in collections] == [5, 5, 5]
+    colors = [to_hex(c.get_facecolor()[0]).upper() for c in collections]
+    assert colors == [figures.COLORS["real"], "#56B4E9", "#000000"]
+    assert "of 3 classes" in plate.alt
 
 
 def test_palette_keeps_apart_without_colour():
     """Okabe and Ito's colours, and a marker a class besides."""
     assert list(figures.COLORS) == list(figures.MARKERS) == list(CLASSES)
     assert len(set(figures.COLORS.values())) == len(set(figures.MARKERS.values())) == 5
+
+
+def test_every_class_has_a_look_of_its_own():
+    five = figures.looks(reversed(CLASSES))
+    assert list(five) == list(CLASSES)
+    assert {n: look.color for n, look in five.items()} == dict(figures.COLORS)
+    assert {n: look.marker for n, look in five.items()} == dict(figures.MARKERS)
+    others = [f"method {i:02d}" for i in range(20)]
+    looks = figures.looks([*others[::-1], *CLASSES])
+    assert list(looks) == [*CLASSES, *others]
+    assert {name: looks[name] for name in CLASSES} == five
+    # Okabe and Ito have eight colours: eight classes differ in colour, and lines in colour and
+    # dashes long after, points in colour and marker.
+    assert len({look.color for look in list(looks.values())[:8]}) == 8
+    assert len({look.color for look in looks.values()}) == 8
+    assert len({(look.color, look.line) for look in looks.values()}) == 25
+    assert len({(look.color, look.marker) for look in looks.values()}) == 25
+
+
+def test_importing_figures_brings_no_library_to_draw_or_to_compute_with():
+    code = "import sys, mcxlib.figures; print(*{name.split('.')[0] for name in sys.modules})"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "numpy" in loaded
+    assert not {"torch", "sklearn", "scipy", "matplotlib", "seaborn", "cv2"} & set(loaded)
+
+
+def test_charts_are_drawn_without_torch():
+    code = (
+        "import sys, pandas as pd; from mcxlib import figures;"
+        "s = pd.DataFrame({'dataset': 'x', 'is_fake': [False, True], 'fake_score': [0.2, 0.8]});"
+        "print(len(figures.score_distributions(s)._repr_png_()), 'torch' in sys.modules)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert int(said[0]) > 1000
+    assert said[1] == "False"
 
 
 def test_cam_grid():

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 import torch
 
-from mcxlib.data import frames
+from mcxlib.data.crops.dataset import CropDataset, loader, to_float
+from mcxlib.data.crops.rows import MANIFEST_COLUMNS, fingerprint, join
 
 
 def stored(rows, folder, i):
@@ -18,7 +19,7 @@ def stored(rows, folder, i):
 
 def test_test_images_are_the_central_part(crop_tables):
     rows, folder = crop_tables
-    images, labels = frames.CropDataset(rows, folder, 32).__getitems__([7, 0])
+    images, labels = CropDataset(rows, folder, 32).__getitems__([7, 0])
     assert images.dtype == torch.uint8
     assert images.shape == (2, 3, 32, 32)
     assert images.is_contiguous(memory_format=torch.channels_last)
@@ -30,7 +31,7 @@ def test_test_images_are_the_central_part(crop_tables):
 
 def test_training_images_are_parts_of_the_crop_or_its_mirror(crop_tables):
     rows, folder = crop_tables
-    dataset = frames.CropDataset(rows, folder, 32, augment=True, seed=3)
+    dataset = CropDataset(rows, folder, 32, augment=True, seed=3)
     seen = set()
     for epoch in range(30):
         dataset.epoch = epoch
@@ -53,10 +54,10 @@ def test_training_images_are_parts_of_the_crop_or_its_mirror(crop_tables):
 
 def test_augmentation_ignores_batching_and_workers(crop_tables):
     rows, folder = crop_tables
-    dataset = frames.CropDataset(rows, folder, 32, augment=True, seed=3)
+    dataset = CropDataset(rows, folder, 32, augment=True, seed=3)
     order = [list(range(i, min(i + 16, len(rows)))) for i in range(0, len(rows), 16)]
-    plain = torch.cat([x for x, _ in frames.loader(dataset, order)])
-    worked = torch.cat([x for x, _ in frames.loader(dataset, order, workers=2)])
+    plain = torch.cat([x for x, _ in loader(dataset, order)])
+    worked = torch.cat([x for x, _ in loader(dataset, order, workers=2)])
     single = torch.cat([dataset.__getitems__([i])[0] for i in range(len(rows))])
     assert torch.equal(plain, worked)
     assert torch.equal(plain, single)
@@ -67,7 +68,7 @@ def test_augmentation_ignores_batching_and_workers(crop_tables):
 def test_to_float_keeps_values_and_memory_order():
     x = torch.arange(2 * 3 * 4 * 4, dtype=torch.uint8).reshape(2, 3, 4, 4)
     x = x.to(memory_format=torch.channels_last)
-    y = frames.to_float(x, torch.device("cpu"))
+    y = to_float(x, torch.device("cpu"))
     assert y.is_contiguous(memory_format=torch.channels_last)
     np.testing.assert_allclose(y.numpy(), x.numpy().astype(np.float64) / 255, rtol=1e-6)
 
@@ -75,7 +76,7 @@ def test_to_float_keeps_values_and_memory_order():
 def test_too_small_crops_are_named(crop_tables):
     rows, folder = crop_tables
     with pytest.raises(ValueError, match=r"crops of 40 px are smaller than the input of 64 px"):
-        frames.CropDataset(rows, folder, 64).__getitems__([0])
+        CropDataset(rows, folder, 64).__getitems__([0])
 
 
 def test_join_keeps_faces_only_and_names_empty_splits():
@@ -98,29 +99,85 @@ def test_join_keeps_faces_only_and_names_empty_splits():
             "donor_id": ["", "1"],
         }
     )
-    rows = frames.join(crops, manifest)
+    rows = join(crops, manifest)
     assert rows["class_index"].tolist() == [0, -1]
-    assert frames.join(crops, manifest, "test")["video_id"].tolist() == ["b"]
+    assert list(rows)[-6:] == [*MANIFEST_COLUMNS, "class_index"]
+    assert join(crops, manifest, split="test")["video_id"].tolist() == ["b"]
     with pytest.raises(ValueError, match=r"'val'.*train"):
-        frames.join(crops, manifest, "val")
+        join(crops, manifest, split="val")
+
+
+def test_join_numbers_the_classes_it_is_given():
+    names = ["real", "DF", "F2F", "FS", "NT", "lips"]
+    crops = pd.DataFrame({"dataset": "d", "video_id": names, "frame_index": 0, "status": "ok"})
+    manifest = pd.DataFrame(
+        {
+            "dataset": "d",
+            "video_id": names[::-1],
+            "split": "test",
+            "is_fake": [name != "real" for name in names[::-1]],
+            "manipulation": names[::-1],
+            "target_id": "",
+            "donor_id": "",
+            "source": [f"from {name}" for name in names[::-1]],
+            "synthetic": True,
+            "bytes": 7,
+        }
+    )
+
+    def numbers(*classes):
+        return join(crops, manifest, *classes)["class_index"].tolist()
+
+    assert numbers() == [0, 1, 2, 3, 4, -1]
+    assert numbers(("real", "fake")) == numbers(["real", "fake"]) == [0, 1, 1, 1, 1, 1]
+    assert numbers(("NT", "real")) == [1, -1, -1, -1, 0, -1]
+    rows = join(crops, manifest)
+    assert rows["source"].tolist() == [f"from {name}" for name in names]
+    assert rows["synthetic"].all()
+    assert "content" not in rows
+    assert "bytes" not in rows
+
+
+def test_fingerprint_is_what_finished_runs_have_stored():
+    """The digests are of the code that first stored them."""
+    rows = pd.DataFrame(
+        {
+            "dataset": "d",
+            "video_id": ["b", "a", "a"],
+            "frame_index": [0, 3, 0],
+            "face": [0, 0, 1],
+            "split": ["test", "train", "train"],
+            "class_index": [-1, 2, 0],
+            "x1": [0.004, 10.126, 3.0],
+            "y1": [1.0, 2.0, 3.5],
+            "x2": [30.25, 40.0, 50.0],
+            "y2": [31.0, 42.0, 51.999],
+            "status": "ok",
+            "synthetic": True,
+        }
+    )
+    stored = "feadc6221db9952136b18ce99538111b40dc1546500170c533814ac7fb0b9079"
+    assert fingerprint(rows) == stored
+    before_faces_were_counted = "1be9c42fc15fb956a58e83d389324a4eb4e92962fa076849a7c5e5337179d087"
+    assert fingerprint(rows.drop(columns="face")) == before_faces_were_counted
 
 
 def test_fingerprint_sees_labels_and_not_row_order(crop_tables):
     rows, _ = crop_tables
     shuffled = rows.sample(frac=1, random_state=0)
-    assert frames.fingerprint(rows) == frames.fingerprint(shuffled)
+    assert fingerprint(rows) == fingerprint(shuffled)
     changed = rows.copy()
     changed.loc[3, "class_index"] = 4
-    assert frames.fingerprint(rows) != frames.fingerprint(changed)
+    assert fingerprint(rows) != fingerprint(changed)
 
 
 def test_fingerprint_tells_faces_of_a_frame_apart(crop_tables):
     rows, _ = crop_tables
     two = pd.concat([rows.assign(face=0), rows.assign(face=1, x1=5.0)], ignore_index=True)
     shuffled = two.sample(frac=1, random_state=0)
-    assert frames.fingerprint(two) == frames.fingerprint(shuffled)
+    assert fingerprint(two) == fingerprint(shuffled)
     swapped = two.assign(face=1 - two["face"])
-    assert frames.fingerprint(two) != frames.fingerprint(swapped)
+    assert fingerprint(two) != fingerprint(swapped)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -128,8 +185,7 @@ def test_a_signal_to_all_processes_leaves_the_workers_at_work(crop_tables, numbe
     """A terminal or a scheduler sends it to workers too; the main process decides what it means."""
     rows, folder = crop_tables
     order = [list(range(i, min(i + 8, len(rows)))) for i in range(0, len(rows), 8)]
-    loader = frames.loader(frames.CropDataset(rows, folder, 32), order, workers=1)
-    batches = iter(loader)
+    batches = iter(loader(CropDataset(rows, folder, 32), order, workers=1))
     seen = [next(batches)[1]]
     os.kill(batches._workers[0].pid, number)
     seen.extend(labels for _, labels in batches)

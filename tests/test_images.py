@@ -1,5 +1,6 @@
 """Images of every sort -> RGB: against arrays written and read back, and Pillow's own flips."""
 
+import os
 import struct
 import zlib
 
@@ -7,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mcxlib.data import images
-from mcxlib.data.images import UnreadableImage, read_image
+from mcxlib.data.video import images
+from mcxlib.data.video.images import UnreadableImage, read_image
 
 RNG = np.random.default_rng(0)
 
@@ -122,6 +123,7 @@ def test_bad_files_are_named(tmp_path):
         (empty, "0 bytes"),
         (other, "not a readable image"),
         (tmp_path / "gone.png", "no such file"),
+        (tmp_path, "a folder, not a file"),
     ):
         with pytest.raises(UnreadableImage, match=named) as error:
             read_image(path)
@@ -133,3 +135,141 @@ def test_huge_images_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "MAX_PIXELS", 599)
     with pytest.raises(UnreadableImage, match="20 x 30 pixels are more than the 599 allowed"):
         read_image(tmp_path / "h.png")
+
+
+def test_pipes_are_named_and_never_opened(tmp_path):
+    os.mkfifo(tmp_path / "p.png")  # opening it would wait for a writer
+    with pytest.raises(UnreadableImage, match=r"p\.png: a named pipe, not a file"):
+        read_image(tmp_path / "p.png")
+
+
+PHOTO = (
+    128 + 60 * np.sin(np.arange(160) / 9)[:, None, None] + RNG.normal(0, 25, (160, 96, 3))
+).clip(0, 255)
+
+
+def photo(path, **options):
+    Image.fromarray(PHOTO.astype(np.uint8)).save(path, **options)
+    with Image.open(path) as image:
+        return path.read_bytes(), np.array(image.convert("RGB"))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "last"),
+    [
+        *(("a.jpg", {"quality": 90}, n) for n in (1, 2)),
+        ("a.jpg", {"quality": 90, "subsampling": 0, "restart_marker_rows": 2}, 1),
+        *(("a.png", {}, n) for n in (1, 4, 12, 16)),  # of the end's chunk, or also of a check sum
+        ("a.png", {"compress_level": 0}, 16),
+    ],
+)
+def test_a_picture_that_lacks_only_its_end_is_whole_and_says_so(tmp_path, name, options, last):
+    data, pixels = photo(tmp_path / name, **options)
+    (tmp_path / name).write_bytes(data[:-last])
+    got, note = read_image(tmp_path / name)
+    np.testing.assert_array_equal(got, pixels)
+    assert note == "cut short: its end is missing, its rows are all there"
+
+
+UNFILLED = bytes(3000)
+"""What a download had reserved and not yet filled."""
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "filler"),
+    [
+        ("a.jpg", {"quality": 90}, b""),
+        ("a.jpg", {"quality": 90}, UNFILLED),
+        ("a.jpg", {"quality": 90, "subsampling": 0}, b""),
+        ("a.jpeg", {"quality": 30, "optimize": True}, UNFILLED),
+        ("a.png", {}, b""),
+        ("a.png", {"compress_level": 0}, b""),
+    ],
+)
+def test_of_a_picture_cut_short_the_rows_that_are_there_come_and_no_others(
+    tmp_path, name, options, filler
+):
+    data, pixels = photo(tmp_path / name, **options)
+    path = tmp_path / name
+    header = data.index(b"IDAT" if name.endswith("png") else b"\xff\xda")
+
+    def keep(share):
+        path.write_bytes(data[: header + int((len(data) - header) * share)] + filler)
+
+    for share in (0.66, 0.8, 0.93):
+        keep(share)
+        got, note = read_image(path)
+        rows = len(got)
+        assert note == f"cut short: the first {rows} of 160 rows are there"
+        np.testing.assert_array_equal(got, pixels[:rows])
+        # Noise needs the same bytes in every row; JPEG's blocks have up to 16 rows, whose colours
+        # reach into the row above.
+        assert 160 * share - 24 < rows < 160 * share + 4
+    for share in (0.02, 0.1, 0.45):
+        keep(share)
+        with pytest.raises(UnreadableImage, match=r"not a readable image"):
+            read_image(path)
+    with pytest.raises(UnreadableImage, match=r"cut short: the first \d\d of 160 rows are there"):
+        read_image(path)
+
+
+def test_a_picture_in_several_scans_is_not_read_in_part(tmp_path):
+    """Each scan of a progressive JPEG covers the whole picture: of one cut, all is coarse."""
+    path = tmp_path / "a.jpg"
+    data, pixels = photo(path, progressive=True)
+    path.write_bytes(data[:-1])
+    got, note = read_image(path)
+    np.testing.assert_array_equal(got, pixels)
+    assert note == "cut short: a JPEG of several scans, of which some may be missing"
+    for share in (0.3, 0.9):
+        path.write_bytes(data[: int(len(data) * share)])
+        with pytest.raises(UnreadableImage, match="several scans, of which one is not whole"):
+            read_image(path)
+
+
+def test_other_kinds_of_picture_cut_short_are_refused(tmp_path):
+    for name in ("a.bmp", "a.tif", "a.webp"):
+        data, _ = photo(tmp_path / name)
+        (tmp_path / name).write_bytes(data[: len(data) * 9 // 10])
+        with pytest.raises(UnreadableImage, match="not a readable image"):
+            read_image(tmp_path / name)
+    data, _ = photo(tmp_path / "a.png")
+    header = bytearray(data)
+    header[28] = 1  # interlaced, says its header
+    header[29:33] = struct.pack(">I", zlib.crc32(bytes(header[12:29])))
+    (tmp_path / "a.png").write_bytes(bytes(header[:-2000]))
+    with pytest.raises(UnreadableImage, match="not a readable image"):
+        read_image(tmp_path / "a.png")
+
+
+def test_what_is_there_is_turned_and_converted_as_the_whole_would_be(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name in ("a.jpg", "a.png"):
+        data, pixels = photo(tmp_path / name, exif=exif)
+        (tmp_path / name).write_bytes(data[: len(data) * 4 // 5])
+        got, note = read_image(tmp_path / name)
+        rows = got.shape[1]
+        np.testing.assert_array_equal(got, np.rot90(pixels[:rows], -1))
+        words = f"cut short: the first {rows} of 160 rows are there"
+        assert note == f"EXIF orientation applied; {words}"
+    palette = Image.fromarray(PHOTO.astype(np.uint8)).quantize(16)
+    palette.save(tmp_path / "p.png", transparency=0, bits=4)
+    with Image.open(tmp_path / "p.png") as image:
+        rgba = np.array(image.convert("RGBA"))
+    data = (tmp_path / "p.png").read_bytes()
+    (tmp_path / "p.png").write_bytes(data[: len(data) * 3 // 4])
+    got, note = read_image(tmp_path / "p.png")
+    rows = len(got)
+    expected = np.where(rgba[:rows, :, 3:] == 0, 0, rgba[:rows, :, :3])
+    np.testing.assert_array_equal(got, expected)
+    assert note.startswith("transparent pixels shown on black; cut short: the first ")
+
+
+def test_bytes_after_the_end_are_no_matter(tmp_path):
+    for name in ("a.jpg", "a.png"):
+        data, pixels = photo(tmp_path / name)
+        (tmp_path / name).write_bytes(data + b"camera maker's notes" * 9)
+        got, note = read_image(tmp_path / name)
+        np.testing.assert_array_equal(got, pixels)
+        assert note == ""

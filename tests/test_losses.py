@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcxlib.losses import pair_loss
+from mcxlib.method.losses import pair_loss
 
 
 def softmax(row: np.ndarray) -> np.ndarray:

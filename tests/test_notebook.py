@@ -7,8 +7,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from mcxlib import colorspace, matrix, notebook
+from mcxlib import notebook
 from mcxlib.config import load
+from mcxlib.settings import matrix
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 
@@ -44,16 +45,23 @@ def test_modules_and_functions_are_no_parameters():
 
 
 def test_unknown_notebook():
-    with pytest.raises(ValueError, match=r"unknown notebook '07_x'; valid: 01_data"):
+    with pytest.raises(ValueError, match=r"unknown notebook '07_x'; valid: 00_method, 01_data"):
         notebook.execute("07_x")
 
 
-def test_matrix_is_the_papers_nine_and_its_base_architecture():
-    assert matrix.COLORSPACES == colorspace.PAPER_SPECS
+def test_matrix_is_the_papers_nine_its_base_architecture_and_the_rows_without_pairs():
     runs = notebook.matrix(load("demo"))
-    assert [r.colorspace for r in runs if r.method == "mcx-api"] == list(colorspace.PAPER_SPECS)
-    assert [r.run_id for r in runs if r.method == "api-net"] == ["api-net_rgb_seed0"]
-    assert notebook.label(runs[5]) == "MCX-API(RGB+CIELab)"
+    assert [r.colorspace for r in runs if r.detector == "mcx-api"] == [
+        *("rgb", "hsv", "lab", "ycbcr", "rgb+hsv", "rgb+lab", "rgb+ycbcr"),
+        *("rgb+hsv+lab", "rgb+lab+ycbcr"),
+    ]
+    assert [r.run_id for r in runs if r.detector != "mcx-api"] == [
+        "api-net_rgb_seed0",
+        "xception_rgb_seed0",
+        "mesonet_rgb_seed0",
+    ]
+    assert runs[5].label == "MCX-API(RGB+CIELab)"
+    assert [row.run_id(0) for row in matrix.rows("demo")] == [run.run_id for run in runs]
 
 
 def test_differences_are_those_of_the_preset():
@@ -64,7 +72,7 @@ def test_differences_are_those_of_the_preset():
     assert notebook.differences(load("paper")).empty
 
 
-@pytest.mark.parametrize("name", notebook.NOTEBOOKS)
+@pytest.mark.parametrize("name", notebook.names())
 def test_committed_notebooks(name):
     path = FOLDER / f"{name}.ipynb"
     assert path.stat().st_size < 1_000_000
@@ -79,6 +87,11 @@ def test_committed_notebooks(name):
     assert len(compared) >= len(code) / 2 - 1.5, "imports and parameters print nothing"
     parameters = [c for c in code if "parameters" in c.metadata.get("tags", [])]
     assert len(parameters) == 1
+    first = book.cells[0].source.splitlines()[0]
+    assert "preset `test`" in first, "a copy of a few people's run says so in its first line"
+    assert book.metadata["mcx"]["needs"] in ("nothing", "crops", "pair", "scores")
+    said = "".join(o.get("text", "") for c in code for o in c.outputs)
+    assert ": True" not in said, "a reader wants to see the number"
     assert '"demo"' in parameters[0].source
     assert not any("class " in line[:6] for c in code for line in c.source.splitlines())
     for cell in code:

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcxlib import pairs as pairs_module
-from mcxlib.pairs import mine_pairs
+from mcxlib.method import pairs as pairs_module
+from mcxlib.method.pairs import mine_pairs
 
 
 @pytest.fixture(scope="module", params=[2, 10**6], ids=["products", "differences"], autouse=True)

@@ -1,10 +1,15 @@
 """The transcribed tables and the findings on them, against values worked by hand on the paper."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from mcxlib import colorspace, paper
+from mcxlib import detectors, paper
+from mcxlib.method import colorspace
+from mcxlib.settings.matrix import COLORSPACES
 
 
 def cell(table, label, test_set):
@@ -47,7 +52,7 @@ def test_callers_cannot_spoil_the_tables():
         ("API-Net(ResNet101) [58]", "api-net", "rgb"),
         ("API-Net", "api-net", "rgb"),
         ("Xception [14]", "xception", "rgb"),
-        ("F3-Net [40]", "f3-net", ""),
+        ("F3-Net [40]", "f3-net", "rgb"),
     ],
 )
 def test_labels(label, method, spec):
@@ -55,17 +60,113 @@ def test_labels(label, method, spec):
     assert (found.method, found.colorspace) == (method, spec)
 
 
+@pytest.mark.parametrize(
+    ("label", "key"),
+    [
+        ("MCX-API(RGB+LAB+YCbCr)", "MCX-API(RGB+CIELab+YCbCr)"),
+        ("MCX-API(RGB+CIELab+YCbCr)", "MCX-API(RGB+CIELab+YCbCr)"),
+        ("MCX-API (rgb + hsv)", "MCX-API(RGB+HSV)"),
+        ("API-Net(ResNet101) [58]", "API-Net"),
+        ("API-Net", "API-Net"),
+        ("MesoNet [7]", "MesoNet"),
+        ("Xception [14]", "Xception"),
+        ("Xception(LAB)", "Xception(CIELab)"),
+        ("EfficientNet-B4 [45]", "EfficientNet-B4"),
+        ("Bayar and Stamm [11]", "Bayar and Stamm"),
+        ("Cozzolino et al. [17]", "Cozzolino et al."),
+    ],
+)
+def test_row_keys(label, key):
+    assert paper.row_key(label) == key
+    assert paper.row_key(key) == key
+
+
+def test_the_tables_carry_the_key_and_it_joins_them():
+    one, two, three = paper.table1(), paper.table2(), paper.table3()
+    for table in (one, two, three):
+        assert list(table["key"]) == [paper.row_key(label) for label in table["label"]]
+        # A row has one key, and a key one row.
+        assert (table.groupby("key")["label"].nunique() == 1).all()
+        assert (table.groupby("label")["key"].nunique() == 1).all()
+    # Counted on the printed pages: rows of Table 1 and 3 in common, and of Table 1 and 2.
+    assert set(one["key"]) & set(three["key"]) == {
+        *("Xception", "API-Net", "MCX-API(RGB)", "MCX-API(RGB+HSV)", "MCX-API(RGB+CIELab)"),
+        *("MCX-API(RGB+YCbCr)", "MCX-API(RGB+HSV+CIELab)", "MCX-API(RGB+CIELab+YCbCr)"),
+    }
+    assert set(one["key"]) & set(two["key"]) == {"Xception", "API-Net", "MCX-API(RGB)"}
+
+
+def test_a_runs_label_is_the_key_of_the_papers_row():
+    """For every detector, whatever its settings."""
+    for name in detectors.modules():
+        kind = detectors.find(name)
+        label = kind.label(kind.Settings())
+        assert paper.row_key(label) == label
+        for number in kind.tables:
+            assert label in set(getattr(paper, f"table{number}")()["key"]), (name, number)
+    kind = detectors.find("mcx-api")
+    labels = {kind.label(kind.Settings(colorspace=spec)) for spec in COLORSPACES}
+    rows = pd.concat([paper.table1(), paper.table3()]).query("method == 'mcx-api'")
+    assert labels - set(rows["key"]) == {"MCX-API(YCbCr)"}
+    assert set(rows["key"]) <= labels
+
+
+def test_a_run_of_older_days_is_labelled_by_method_and_colour_space():
+    for method, spec, label in (
+        ("mcx-api", "rgb", "MCX-API(RGB)"),
+        ("mcx-api", "rgb+lab", "MCX-API(RGB+CIELab)"),
+        ("api-net", "rgb", "API-Net"),
+        ("xception", "rgb", "Xception"),
+        ("xception", "hsv", "Xception(HSV)"),
+        ("another", "rgb", "another"),
+    ):
+        assert paper.printed_label(method, spec) == label
+        assert paper.row_key(label) == label
+
+
+def test_a_new_colour_space_file_is_enough(monkeypatch, tmp_path):
+    """Neither tables nor labels hold a list of colour spaces of their own."""
+    assert set(paper.tables._spaces().values()) == set(colorspace.spaces())
+    monkeypatch.setattr(colorspace, "spaces", lambda: ("rgb", "xyz"))
+    monkeypatch.setattr(
+        colorspace, "label", lambda spec: "+".join(s.upper() for s in spec.split("+"))
+    )
+    paper.tables._spaces.cache_clear()
+    try:
+        assert paper.entry("MCX-API(RGB+XYZ)").colorspace == "rgb+xyz"
+    finally:
+        monkeypatch.undo()
+        paper.tables._spaces.cache_clear()
+
+
+def test_importing_the_tables_brings_no_network_library():
+    code = (
+        "import sys; from mcxlib import paper; paper.table1(); paper.text_claims();"
+        "paper.pair_bounds(); print(*{name.split('.')[0] for name in sys.modules})"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "pandas" in loaded
+    assert not {"torch", "sklearn", "scipy", "matplotlib"} & set(loaded)
+
+
 def test_labels_and_specs_are_inverse_and_cover_the_nine():
-    for spec in colorspace.PAPER_SPECS:
+    for spec in COLORSPACES:
         assert paper.entry(paper.printed_label("mcx-api", spec)).colorspace == spec
     both = pd.concat([paper.table1(), paper.table3()]).query("method == 'mcx-api'")
     # YCbCr alone is named in the text of section 4.2.1, but no table has such a row.
-    assert set(colorspace.PAPER_SPECS) - set(both["colorspace"]) == {"ycbcr"}
+    assert set(COLORSPACES) - set(both["colorspace"]) == {"ycbcr"}
 
 
 def test_unknown_colour_space_in_a_label_names_the_known_ones():
-    with pytest.raises(ValueError, match=r"'XYZ'.*RGB, HSV, CIELab, YCbCr"):
-        paper.entry("MCX-API(RGB+XYZ)")
+    for label in ("MCX-API(RGB+XYZ)", "MCX-API(XYZ)", "Xception(RGB+XYZ)"):
+        with pytest.raises(
+            ValueError, match=r"unknown colour space 'XYZ' in the row label"
+        ) as told:
+            paper.entry(label)
+        for name in ("RGB", "HSV", "CIELab", "YCbCr"):
+            assert name in str(told.value).partition("valid: ")[2]
 
 
 def test_printed_averages_agree_with_their_rows():
@@ -82,7 +183,7 @@ def test_a_wrong_average_would_be_found(monkeypatch):
     table = paper.table1()
     at = (table["label"] == "MCX-API(RGB)") & (table["test_set"] == "Average")
     table.loc[at, "bosc"] = 98.50
-    monkeypatch.setattr(paper, "table1", lambda: table)
+    monkeypatch.setattr(paper.tables, "table1", lambda: table)
     wrong = paper.averages().query("not agrees")
     assert wrong[["label", "metric"]].values.tolist() == [["MCX-API(RGB)", "bosc"]]
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, TensorDataset
 
-from mcxlib.data.sampler import BalancedBatchSampler
+from mcxlib.method.sampler import BalancedBatchSampler
 
 
 @st.composite

@@ -7,11 +7,14 @@ import pandas as pd
 import pytest
 import torch
 
-from mcxlib import checkpoint, memory, score
+from mcxlib import CLASSES, detectors
 from mcxlib.config import load
+from mcxlib.engine import memory, score
+from mcxlib.engine.score import Parts
+from mcxlib.weights import build
 
 SETTINGS = {"crop_size": 40, "input_size": 36}
-P = list(score.PROBABILITIES)
+P = [f"p_{name}" for name in CLASSES]
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +23,7 @@ def scored(crop_tables):
     rows, folder = crop_tables
     config = load("test", **SETTINGS)
     torch.manual_seed(3)
-    model = checkpoint.build(config).eval()
+    model = build(config).eval()
     return model, rows.sample(90, random_state=1), folder, config
 
 
@@ -40,6 +43,8 @@ def test_probabilities_are_the_softmax_of_each_image_alone(scored):
         assert table.loc[i, "video_id"] == row["video_id"]
     np.testing.assert_allclose(table[P].sum(axis=1), 1, atol=1e-6)
     assert table[P].to_numpy().std(axis=0).min() > 0
+    # The score of fake is 1 - p(real), in 64 bits.
+    assert (table["fake_score"] == 1 - table["p_real"].astype(np.float64)).all()
 
 
 def test_any_batch_size_and_worker_count_give_the_same_bits(scored):
@@ -66,13 +71,13 @@ def test_an_interrupted_call_goes_on_from_its_parts(scored, tmp_path, monkeypatc
     reference = score.score_rows(model, rows, folder, config)
     monkeypatch.setattr(score, "PART_ROWS", 32)
     computed = []
-    plain = score._probabilities
+    plain = score._outputs
 
     def counted(model, images, *rest):
         computed.append(len(images))
         return plain(model, images, *rest)
 
-    monkeypatch.setattr(score, "_probabilities", counted)
+    monkeypatch.setattr(score, "_outputs", counted)
 
     def stop(done, total):
         if done == 80:
@@ -86,8 +91,7 @@ def test_an_interrupted_call_goes_on_from_its_parts(scored, tmp_path, monkeypatc
             config,
             16,
             progress=progress,
-            parts_folder=tmp_path / "parts",
-            made_from=made_from,
+            parts=Parts(tmp_path / "parts", made_from),
         )
 
     with pytest.raises(KeyboardInterrupt):
@@ -97,7 +101,7 @@ def test_an_interrupted_call_goes_on_from_its_parts(scored, tmp_path, monkeypatc
         "part-000000000.parquet",
         "part-000000032.parquet",
     ]
-    (tmp_path / "parts" / ".tmp-killed.parquet").write_bytes(b"half a part")
+    (tmp_path / "parts" / ".tmp-killed.parquet").write_bytes(b"half a part")  # and no part
     computed.clear()
     table = run({"weights": "a"})
     assert sum(computed) == 90 - 64
@@ -108,7 +112,7 @@ def test_an_interrupted_call_goes_on_from_its_parts(scored, tmp_path, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         run({"weights": "a"}, stop)
     computed.clear()
-    other = checkpoint.build(config).eval()
+    other = build(config).eval()
     table = run({"weights": "b"}, weights=other)
     assert sum(computed) == 90
     expected = score.score_rows(other, rows, folder, config)
@@ -120,20 +124,18 @@ def test_an_interrupted_call_goes_on_from_its_parts(scored, tmp_path, monkeypatc
         rows[::-1],
         folder,
         config,
-        parts_folder=tmp_path / "parts",
-        made_from={"weights": "a"},
+        parts=Parts(tmp_path / "parts", {"weights": "a"}),
     )
     assert table["video_id"].tolist() == rows["video_id"].tolist()[::-1]
     np.testing.assert_allclose(table[P], reference[P][::-1], atol=1e-6)
-    with pytest.raises(ValueError, match="made_from"):
-        score.score_rows(model, rows, folder, config, parts_folder=tmp_path)
 
 
 def test_columns_follow_the_rows(scored):
     model, rows, folder, config = scored
     rows = rows.head(3)
     plain = score.score_rows(model, rows, folder, config)
-    assert list(plain) == [c for c in score.COLUMNS if c != "face"]
+    kept = [c for c in score.COLUMNS if c not in ("face", "synthetic")]
+    assert list(plain) == [*kept, "fake_score", *P]
     faces = score.score_rows(model, rows.assign(face=[0, 1, 0]), folder, config)
     assert list(faces)[:4] == ["dataset", "video_id", "frame_index", "face"]
     assert faces["face"].tolist() == [0, 1, 0]
@@ -148,9 +150,7 @@ def test_half_precision_is_near_and_rounded(scored):
     half = score.score_rows(model, rows, folder, config, precision="bf16-mixed")
     difference = np.abs(full[P].to_numpy() - half[P].to_numpy()).max()
     assert 0 < difference < 0.05
-    by_config = score.score_rows(
-        model, rows, folder, config.model_copy(update={"precision": "bf16-mixed"})
-    )
+    by_config = score.score_rows(model, rows, folder, config.but(precision="bf16-mixed"))
     pd.testing.assert_frame_equal(by_config, half, check_exact=True)
     with pytest.raises(ValueError, match=r"unknown precision 'fp8'.*bf16-mixed"):
         score.score_rows(model, rows, folder, config, precision="fp8")
@@ -159,11 +159,11 @@ def test_half_precision_is_near_and_rounded(scored):
 def test_mode_is_put_back_and_memory_explained(scored):
     _, rows, folder, config = scored
 
-    class Greedy(torch.nn.Module):
+    class Greedy(detectors.find("mesonet")):
         def forward(self, images):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    greedy = Greedy().train()
+    greedy = Greedy(Greedy.Settings(), CLASSES).train()
     with pytest.raises(memory.OutOfMemory, match=r"cpu has no memory.*16 crops of 36 px.*bf16"):
         score.score_rows(greedy, rows, folder, config)
     assert greedy.training

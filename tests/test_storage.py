@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mcxlib.data import storage
+from mcxlib.data.crops import storage
 
 
 @pytest.mark.parametrize("n", [1, 3, 12])

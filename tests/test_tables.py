@@ -1,13 +1,17 @@
 """Tables from hand-made scores, against values worked by hand and against scikit-learn."""
 
 import json
+import shutil
+from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from mcxlib import CLASSES, paper, tables
+from mcxlib import CLASSES, paper, provenance, schemas, tables
+from mcxlib.evaluate import videos
+from mcxlib.settings import recipe
 
 # Fake scores of four frames (two videos) a class. At 0.5: 3 of 4 real frames are right.
 HAND = {
@@ -195,7 +199,7 @@ def test_intervals_hold_the_number_and_count_videos(tmp_path):
     assert (found["bosc"] <= found["bosc_high"]).all()
     # Real videos are right in 2 and 1 of 2 frames, all of NT is right: 75 % to 100 %, no other.
     assert found.loc["NT", ["bosc_low", "bosc_high"]].tolist() == [75.0, 100.0]
-    assert tables.intervals(tmp_path, 3, draws=50)["test_set"].tolist() == ["Celeb-DF"]
+    assert tables.intervals(tmp_path, 3, draws=200)["test_set"].tolist() == ["Celeb-DF"]
     with pytest.raises(ValueError, match="valid: 1, 3"):
         tables.intervals(tmp_path, 2)
 
@@ -245,10 +249,92 @@ def test_written_files(tmp_path):
 
 
 def test_nothing_is_written_when_one_table_fails(tmp_path):
-    store(tmp_path / "runs", every().query("dataset != 'Celeb-DF-v2' or not is_fake"))
-    with pytest.raises(ValueError, match="Celeb-DF-v2: no scores of fake"):
+    run = store(tmp_path / "runs", every())
+    (run / "scores/Celeb-DF-v2.parquet").write_bytes(b"half a table")
+    with pytest.raises(ValueError, match=r"Celeb-DF-v2\.parquet cannot be read"):
         tables.write(tmp_path / "runs", tmp_path / "results")
     assert not (tmp_path / "results").exists()
+
+
+def test_a_data_set_of_one_class_costs_its_own_cell_and_no_table(tmp_path):
+    """Celeb-DF with fakes alone: every other number stays, and the cell says why it is empty."""
+    store(tmp_path, every().query("dataset != 'Celeb-DF-v2' or is_fake"))
+    assert cells(tables.closed_set(tmp_path), "MCX-API(RGB)")["bosc_measured"].to_dict() == (
+        pytest.approx(BOSC)
+    )
+    row = cells(tables.cross_dataset(tmp_path), "MCX-API(RGB)").loc["Celeb-DF"]
+    assert np.isnan(row["bosc_measured"])
+    assert (row["n_real"], row["n_fake"], row["status"]) == (0, 2, "measured")
+    assert row["note"] == "no real videos were scored"
+    shown = tables.wide(tables.cross_dataset(tmp_path)).set_index("Method")
+    assert shown.loc["MCX-API(RGB)", "Celeb-DF measured"] == "– / –"
+    assert "no real videos were scored" in shown.loc["MCX-API(RGB)", "Status"]
+    assert tables.intervals(tmp_path, 3)["bosc"].isna().all()
+    assert len(tables.write(tmp_path, tmp_path / "results")) == 6
+
+
+def test_other_data_sets_have_a_table_of_their_own(tmp_path):
+    """By hand: video means real 0.4 and 0.7, fake 0.6 and 0.2; and fakes alone."""
+    parts = [every(), frames("mine", CROSS), frames("fakes", {"made": (0.9, 0.3, 0.2, 0.2)})]
+    store(tmp_path, pd.concat(parts, ignore_index=True))
+    found = tables.further(tmp_path).set_index("dataset")
+    assert found.loc["mine", ["n_real", "n_fake", "bosc", "auc"]].tolist() == [2, 2, 50.0, 0.25]
+    assert found.loc["mine", ["sensitivity", "specificity"]].tolist() == [50.0, 50.0]
+    assert found.loc["fakes", "sensitivity"] == 50.0
+    assert found.loc["fakes", ["bosc", "auc", "specificity"]].isna().all()
+    assert found.loc["fakes", "note"] == "no real videos were scored"
+    names = [path.name for path in tables.write(tmp_path, tmp_path / "results")]
+    assert names[-1] == "further.csv"
+
+
+def test_videos_that_were_not_judged_are_counted(tmp_path):
+    run = store(tmp_path, every())
+    file = run / "scores/Celeb-DF-v2.parquet"
+    schemas.write_scores(
+        file, schemas.read_scores(file), "1 - p(real)", videos_left_out={"no face found": 3}
+    )
+    row = cells(tables.cross_dataset(tmp_path), "MCX-API(RGB)").loc["Celeb-DF"]
+    assert row["left_out"] == 3
+    shown = tables.wide(tables.cross_dataset(tmp_path)).set_index("Method")
+    assert "3 videos not judged" in shown.loc["MCX-API(RGB)", "Status"]
+
+
+def test_the_data_say_themselves_whether_they_are_synthetic(tmp_path):
+    """Rendered videos under the paper's settings, real ones under the demo's."""
+    run = store(tmp_path, every().assign(synthetic=True), preset="paper")
+    assert set(cells(tables.closed_set(tmp_path), "MCX-API(RGB)")["source"]) == {
+        "synthetic demonstration data"
+    }
+    shutil.rmtree(run)
+    store(tmp_path, every().assign(synthetic=False), preset="demo")
+    found = cells(tables.closed_set(tmp_path), "MCX-API(RGB)")["source"]
+    assert set(found) == {"FaceForensics++"}
+
+
+def test_what_made_a_run_stands_in_its_status(tmp_path):
+    run = store(tmp_path, every())
+    record = {"packages": {"torch": "1.0.0"}, "processor": "abacus"}
+    (run / "provenance.json").write_text(json.dumps(record))
+    shown = tables.wide(tables.closed_set(tmp_path)).set_index("Method")
+    status = shown.loc["MCX-API(RGB)", "Status"]
+    assert "made by older code" in status
+    assert "torch 1.0.0; on abacus" in status
+    now = recipe.recipe("mcxlib.detectors.mcx_api", {}, also=["mcxlib.method.colorspace.rgb"])
+    record = {"packages": {"torch": version("torch")}, "processor": provenance.processor()}
+    (run / "provenance.json").write_text(json.dumps(record | {"recipe": now}))
+    shown = tables.wide(tables.closed_set(tmp_path)).set_index("Method")
+    assert shown.loc["MCX-API(RGB)", "Status"] == "synthetic demonstration data, slim_xception"
+    now["code"]["mcxlib.method.losses"] = "other"
+    (run / "provenance.json").write_text(json.dumps(record | {"recipe": now}))
+    shown = tables.wide(tables.closed_set(tmp_path)).set_index("Method")
+    assert "made by older code (code of method.losses)" in shown.loc["MCX-API(RGB)", "Status"]
+
+
+def test_unfinished_files_of_other_writers_are_no_scores(tmp_path):
+    run = store(tmp_path, every())
+    (run / "scores/.tmp-killed.parquet").write_bytes(b"half a table")
+    expected = cells(tables.closed_set(tmp_path), "MCX-API(RGB)")["bosc_measured"].to_dict()
+    assert expected == pytest.approx(BOSC)
 
 
 def test_display_is_the_same_every_time_and_whole(tmp_path):
@@ -279,13 +365,15 @@ def test_missing_folder(tmp_path):
 
 def test_missing_classes_are_named(tmp_path):
     store(tmp_path, every().query("manipulation not in ['F2F', 'NT']"))
-    with pytest.raises(ValueError, match=r"mcx-api_rgb_seed0.*FaceForensics\+\+.*of F2F, NT;"):
-        tables.closed_set(tmp_path)
+    row = cells(tables.closed_set(tmp_path), "MCX-API(RGB)")
+    found = row["bosc_measured"].dropna().to_dict()
+    assert found == pytest.approx({k: BOSC[k] for k in ("DF", "FS")})  # and no average of two
+    assert row.loc["DF", "note"] == "no scores of F2F, NT"
 
 
 def test_scores_of_another_split_only(tmp_path):
     store(tmp_path, every().query("split == 'val'"))
-    with pytest.raises(ValueError, match=r"test part of FaceForensics.*real, DF, F2F, FS, NT"):
+    with pytest.raises(ValueError, match=r"scores of FaceForensics.*, but none of its test part"):
         tables.closed_set(tmp_path)
 
 
@@ -296,18 +384,21 @@ def test_unreadable_and_incomplete_files(tmp_path):
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(ValueError, match=r"FaceForensics\+\+\.parquet cannot be read"):
         tables.closed_set(tmp_path)
-    good.drop(columns=["p_NT", "split"]).to_parquet(file)
-    with pytest.raises(ValueError, match="lacks the columns split, p_NT"):
+    good.drop(columns=["p_real", "split"]).to_parquet(file)
+    with pytest.raises(ValueError, match="lacks the columns split, fake_score"):
         tables.closed_set(tmp_path)
     good.assign(p_real=np.where(good.index == 3, np.nan, good["p_real"])).to_parquet(file)
-    with pytest.raises(ValueError, match="do not sum to 1"):
+    with pytest.raises(ValueError, match="some scores are no numbers"):
+        tables.closed_set(tmp_path)
+    good.assign(p_NT=0.9).to_parquet(file)
+    with pytest.raises(ValueError, match="the 5 probabilities of some frames do not sum to 1"):
         tables.closed_set(tmp_path)
     pd.concat([good, good.tail(1)]).to_parquet(file)
     with pytest.raises(ValueError, match="1 frames are scored twice"):
         tables.closed_set(tmp_path)
     good.to_parquet(file)
     (run / "config.json").write_text('{"run_id": "a", "seed": 0}')
-    with pytest.raises(ValueError, match="lacks the key 'method'"):
+    with pytest.raises(ValueError, match="lacks 'method'"):
         tables.closed_set(tmp_path)
     (run / "config.json").write_text("{")
     with pytest.raises(ValueError, match=r"config\.json cannot be read"):
@@ -316,6 +407,7 @@ def test_unreadable_and_incomplete_files(tmp_path):
 
 def test_a_run_that_was_put_aside_is_no_second_seed(tmp_path):
     store(tmp_path, every()).rename(tmp_path / "mcx-api_rgb_seed0.old")
+    store(tmp_path, every()).rename(tmp_path / "mcx-api_rgb_seed0.old-1")
     store(tmp_path, every())
     (run,) = tables.find_runs(tmp_path)
     assert run.run_id == "mcx-api_rgb_seed0"
@@ -339,7 +431,7 @@ def test_video_scores_of_table_3_by_hand(tmp_path, video, bosc, monkeypatch):
         video_id=lambda t: t["manipulation"], frame_index=[0, 1, 2] * 2, target_id=""
     )
     store(tmp_path, pd.concat([frames("FaceForensics++", HAND), cross], ignore_index=True))
-    monkeypatch.setattr(tables.compare.metrics.video_scores, "__defaults__", ("mean", 2))
+    monkeypatch.setattr(videos.video_scores, "__defaults__", ("mean", 2))
     table = tables.cross_dataset(tmp_path, video)
     row = table[(table["test_set"] == "Celeb-DF") & (table["seeds"] > 0)].iloc[0]
     assert row["bosc_measured"] == pytest.approx(bosc)

@@ -1,5 +1,10 @@
 """Sampling rules by hand; decoding real files, good and bad, with every frame accounted for."""
 
+import math
+import os
+import socket
+from pathlib import Path
+
 import av
 import cv2
 import numpy as np
@@ -7,14 +12,11 @@ import pytest
 from media import faststart, hide_frame, recut, rotate, write_sound, write_video
 from PIL import Image
 
-from mcxlib.data import video
-from mcxlib.data.video import (
-    UnreadableVideo,
-    frame_indices,
-    frame_total,
-    length,
-    read_frames,
-)
+from mcxlib.data.video import container, decode, kinds
+from mcxlib.data.video.container import UnreadableVideo
+from mcxlib.data.video.length import frame_total, length
+from mcxlib.data.video.reader import read_frames
+from mcxlib.data.video.sampling import frame_indices
 
 
 @pytest.mark.parametrize(
@@ -81,8 +83,8 @@ GOPS = {"g": "6", "bf": "2", "sc_threshold": "0"}
 )
 def test_sought_frames_are_those_of_decoding_everything(tmp_path, name, codec, options):
     path = write_video(tmp_path / name, n=30, codec=codec, options=options)
-    with av.open(str(path)) as container:
-        reference = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+    with av.open(str(path)) as opened:
+        reference = [f.to_ndarray(format="rgb24") for f in opened.decode(video=0)]
     assert len(reference) == frame_total(path) == 30
     for indices in ([0, 10, 20], [29], [5, 6, 7, 23], [11, 12, 24]):
         got = images(path, indices)
@@ -96,10 +98,10 @@ def test_hidden_frames_do_not_count(tmp_path):
     options = {"g": "6", "deadline": "realtime"}
     whole = write_video(tmp_path / "whole.webm", n=30, codec="libvpx", options=options)
     path = hide_frame(whole, tmp_path / "v.webm", after=3)
-    with av.open(str(path)) as container:
-        reference = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
-    with av.open(str(path)) as container:
-        assert sum(1 for p in container.demux(video=0) if p.size) == 31
+    with av.open(str(path)) as opened:
+        reference = [f.to_ndarray(format="rgb24") for f in opened.decode(video=0)]
+    with av.open(str(path)) as opened:
+        assert sum(1 for p in opened.demux(video=0) if p.size) == 31
     assert len(reference) == frame_total(path) == 30
     for index, image in images(path, [2, 4, 10, 29]).items():
         np.testing.assert_array_equal(image, reference[index])
@@ -117,7 +119,7 @@ def test_seeking_skips_what_lies_between(tmp_path, monkeypatch):
         decoded.extend(frame.pts for frame in frames)
         return frames
 
-    monkeypatch.setattr(video, "_decoded", counting)
+    monkeypatch.setattr(decode, "decoded", counting)
     got = images(path, [0, 21])
     assert abs(got[21].mean() - 10 - 8 * 21) < 3
     assert len(decoded) == 3  # 0; then 20 and 21
@@ -174,8 +176,8 @@ def test_frames_cut_off_are_missed_not_made_up(tmp_path):
     """An MP4 file whose index comes first states 30 frames, of which the last third is gone."""
     whole = write_video(tmp_path / "whole.mp4", n=30, options=GOPS, noise=60)
     path = faststart(whole, tmp_path / "v.mp4")
-    with av.open(str(path)) as container:
-        packet = [p for p in container.demux(video=0) if p.size][20]
+    with av.open(str(path)) as opened:
+        packet = [p for p in opened.demux(video=0) if p.size][20]
         inside = packet.pos + packet.size * 4 // 5  # enough for a decoder to make up the rest
     path.write_bytes(path.read_bytes()[:inside])
     assert frame_total(path) == 30
@@ -195,8 +197,8 @@ def test_frames_cut_off_are_missed_not_made_up(tmp_path):
 def test_damage_costs_frames_up_to_the_next_key_frame(tmp_path, step):
     path = write_video(tmp_path / "v.mp4", n=30, options=GOPS | {"bf": "0"})
     reference = images(path, list(range(30)))
-    with av.open(str(path)) as container:
-        packet = [p for p in container.demux(video=0) if p.size][14]
+    with av.open(str(path)) as opened:
+        packet = [p for p in opened.demux(video=0) if p.size][14]
         start, size = packet.pos, packet.size
     data = bytearray(path.read_bytes())
     data[start : start + size] = b"\xff" * size
@@ -289,6 +291,36 @@ def test_mirrored_by_the_display_matrix(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("angle", "note"),
+    [
+        (30, "display matrix of 30 degrees not applied"),
+        (45, "display matrix of 45 degrees not applied"),
+        (-45, "display matrix of 45 degrees not applied"),
+        (3, "display matrix of 3 degrees not applied"),
+        (
+            -80,
+            "rotated by 90 degrees, as the file says; "
+            "display matrix of 80 degrees applied to the nearest quarter turn",
+        ),
+        (
+            170,
+            "rotated by 180 degrees, as the file says; "
+            "display matrix of 170 degrees applied to the nearest quarter turn",
+        ),
+        (0.01, ""),  # an encoder's rounding
+        (90.01, "rotated by 270 degrees, as the file says"),
+    ],
+)
+def test_angles_between_quarter_turns_are_named(tmp_path, angle, note):
+    """Turned clockwise by ``angle``; the notes count a turn that was made the other way round."""
+    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    path = rotate(write_video(tmp_path / "v.mp4", n=1), (cos, sin, -sin, cos))
+    (frame,) = read_frames(path, [0])
+    assert frame.note == note
+    assert frame.image.shape == ((96, 64, 3) if "by 90" in note or "270" in note else (64, 96, 3))
+
+
+@pytest.mark.parametrize(
     ("codec", "pixels", "note"),
     [
         ("ffv1", "gray", "greyscale"),
@@ -343,7 +375,7 @@ def test_ten_bits_look_like_eight(tmp_path, codec, deep):
 
 def test_huge_frames_are_refused_from_the_header(tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mp4", n=2)
-    monkeypatch.setattr(video, "MAX_PIXELS", 96 * 64 - 1)
+    monkeypatch.setattr(container, "MAX_PIXELS", 96 * 64 - 1)
     with pytest.raises(UnreadableVideo, match=r"96 x 64 pixels are larger than the 6143 allowed"):
         frame_total(path)
     (frame,) = read_frames(path, [0])
@@ -371,3 +403,141 @@ def test_folders_of_images_and_single_images(tmp_path):
         frame_total(tmp_path / "empty")
     (frame,) = read_frames(tmp_path / "empty", [0])
     assert "holds no image" in frame.problem
+
+
+def test_litter_beside_frames_is_passed_over(tmp_path):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for i in range(3):
+        Image.fromarray(np.full((8, 8, 3), i * 10, np.uint8)).save(folder / f"{i:03}.png")
+    litter = (".DS_Store", "Thumbs.db", "thumbs.db", "desktop.ini", "Desktop.ini", "._000.png")
+    for name in (*litter, ".tmp-host-1-0a1b2c3d.png", "notes.txt", "timestamps"):
+        (folder / name).write_bytes(b"no picture")
+    (folder / "@eaDir").mkdir()
+    assert length(folder) == (3, "")
+    got = list(read_frames(folder, [0, 1, 2]))
+    assert [(frame.image.max(), frame.note) for frame in got] == [(0, ""), (10, ""), (20, "")]
+
+
+def test_frames_without_a_suffix_are_known_by_their_content(tmp_path):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for i in range(3):
+        Image.fromarray(np.full((8, 8, 3), i * 10, np.uint8)).save(folder / str(i), format="PNG")
+    assert frame_total(folder) == 3
+    assert [frame.image.max() for frame in read_frames(folder, [1, 2])] == [10, 20]
+    assert images(folder / "2", [0])[0].max() == 20
+
+
+def test_what_is_no_file_is_named_and_never_opened(tmp_path):
+    """Opening a pipe would wait for a writer that never comes."""
+    for name in ("v.mp4", "v.ts", "v.png", "v"):
+        os.mkfifo(tmp_path / name)
+        (frame,) = read_frames(tmp_path / name, [0])
+        assert frame.problem == f"{tmp_path / name}: a named pipe, not a file"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s.mp4"))
+        with pytest.raises(UnreadableVideo, match=r"s\.mp4: a socket, not a file"):
+            length(tmp_path / "s.mp4")
+    (tmp_path / "d.mp4").symlink_to("/dev/zero")
+    with pytest.raises(UnreadableVideo, match=r"d\.mp4: a device, not a file"):
+        length(tmp_path / "d.mp4")
+    (tmp_path / "l.mp4").symlink_to(tmp_path / "l.mp4")
+    (frame,) = read_frames(tmp_path / "l.mp4", [0])
+    assert "l.mp4: " in frame.problem
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    Image.new("RGB", (8, 8)).save(folder / "0.png")
+    os.mkfifo(folder / "1.png")
+    good, bad = read_frames(folder, [0, 1])
+    assert good.image is not None
+    assert "1.png: a named pipe, not a file" in bad.problem
+
+
+HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.8,\n{}\n#EXT-X-ENDLIST\n"
+SDP = (
+    "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=video 9 RTP/AVP 96\n"
+    "a=rtpmap:96 H264/90000\n"
+)
+LISTS = {
+    "concat": ("v.mp4", "ffconcat version 1.0\nfile {}\n"),
+    "hls": ("v.m3u8", HLS),
+    "sdp": ("v.avi", SDP),
+}
+
+
+@pytest.mark.parametrize("kind", LISTS)
+def test_files_that_open_other_files_are_refused(tmp_path, kind):
+    """FFmpeg itself, asked without a list of what to open, follows the first two."""
+    write_video(tmp_path / "other.ts", n=20)
+    name, text = LISTS[kind]
+    path = tmp_path / name
+    path.write_text(text.format("other.ts"))
+    if kind != "sdp":
+        with av.open(str(path)) as container:
+            assert container.format.name == kind
+            assert sum(1 for _ in container.decode(video=0)) == 20
+    with pytest.raises(UnreadableVideo, match=r"its content is none of the kinds of video"):
+        length(path)
+    (frame,) = read_frames(path, [0])
+    assert "not a readable video" in frame.problem
+
+
+def test_sequences_of_images_are_not_looked_for(tmp_path):
+    """FFmpeg takes a number's pattern in a name for the files it stands for."""
+    for i in range(3):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"f{i}.jpg")
+    with av.open(str(tmp_path / "f%d.jpg")) as container:
+        assert container.format.name == "image2"
+    (frame,) = read_frames(tmp_path / "f%d.jpg", [0])
+    assert frame.problem.endswith("no such file")
+    (tmp_path / "f%d.jls").write_bytes(b"x")
+    with pytest.raises(UnreadableVideo, match="not a readable video"):
+        length(tmp_path / "f%d.jls")
+
+
+def test_a_name_is_no_protocol(tmp_path, monkeypatch):
+    write_video(tmp_path / "v.mp4", n=2).rename(tmp_path / "concat:v.mp4")
+    monkeypatch.chdir(tmp_path)
+    assert frame_total(Path("concat:v.mp4")) == 2
+
+
+def test_pictures_in_a_containers_clothes_are_refused(tmp_path):
+    """AVIF is MP4's relative. Photographs in it may come in tiles, each of which looks whole."""
+    Image.new("RGB", (64, 64)).save(tmp_path / "p.avif")
+    (tmp_path / "p.avif").rename(tmp_path / "p.mp4")
+    with pytest.raises(UnreadableVideo, match=r"p\.mp4: a picture \(avif\), not a video"):
+        length(tmp_path / "p.mp4")
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "demuxer"),
+    [
+        ("v.ts", "libx264", "mpegts"),
+        ("v.mts", "libx264", "mpegts"),
+        ("v.m2ts", "mpeg2video", "mpegts"),
+        ("v.3gp", "libx264", "mov"),
+        ("v.ogv", "libvpx", "ogg"),
+        ("v.asf", "wmv2", "asf"),
+        ("v.vob", "mpeg2video", "mpeg"),
+        ("v.mxf", "mpeg2video", "mxf"),
+        ("v.gif", "gif", "gif"),
+    ],
+)
+def test_containers_of_every_sort_with_and_without_their_suffix(tmp_path, name, codec, demuxer):
+    pixels = "rgb8" if codec == "gif" else "yuv420p"
+    path = write_video(tmp_path / name, n=12, codec=codec, pixels=pixels)
+    plain = tmp_path / "without suffix"
+    plain.write_bytes(path.read_bytes())
+    dated = tmp_path / "clip 2024.06"
+    dated.write_bytes(path.read_bytes())
+    for file in (path, plain, dated):
+        with container.open_video(file) as opened:
+            assert opened.format.name.startswith(demuxer)
+            reference = [f.to_ndarray(format="rgb24") for f in opened.decode(video=0)]
+        assert kinds.kind(file) == "video"
+        assert len(reference) == frame_total(file) == 12
+        got = images(file, [0, 5, 11])
+        for index, image in got.items():
+            np.testing.assert_array_equal(image, reference[index])
+            assert abs(image.mean() - 10 - 8 * index) < 8

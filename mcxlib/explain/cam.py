@@ -5,53 +5,59 @@ formulas come from ``pytorch_grad_cam``. The forward pass and the gradient are t
 feature map alone: that leaves the model's gradients, modes and flags as they were, costs no
 backward pass through the backbone, and gives the unscaled maps too.
 
-**What is explained.** "Output fake" has four of the five logits, so it needs a definition. With
-p(fake) = 1 - p(real), it is the log-odds z = log p(fake) - log p(real), and "output real" is -z.
-Against log p(fake) itself this only removes a factor: d log p(fake) = (1 - p(fake)) dz. That factor
-changes no direction, but it goes to zero where the network is sure, so that the map of a
-confident decision would be made of rounding errors. A class name explains that class's logit, as
-is usual.
+**What is explained.** A detector has one logit a class, or one, or two: "output fake" needs a
+definition that suits all. It is the log-odds z = log p(fake) - log p(real) of the detector's
+``log_probabilities``, and "output real" is -z. Against log p(fake) itself this only removes a
+factor: d log p(fake) = (1 - p(fake)) dz. That factor changes no direction, but it goes to zero
+where the network is sure, so that the map of a confident decision would be made of rounding
+errors. A class name explains that class's logit, as is usual.
 
-**What to expect.** This network averages its last feature map over space before the classifier, so
-a gradient is the same in every cell of a channel. Then Grad-CAM, HiResCAM and XGrad-CAM are one
-and the same map, up to rounding; only Grad-CAM++ and LayerCAM differ, because they drop negative
-gradients. And in those three, what speaks for real is exactly what speaks against fake.
+**What to expect.** MCX-API averages its last feature map over space before the classifier, so a
+gradient is the same in every cell of a channel. Then Grad-CAM, HiResCAM and XGrad-CAM are one and
+the same map, up to rounding; only Grad-CAM++ and LayerCAM differ, because they drop negative
+gradients. And in those three, what speaks for real is exactly what speaks against fake. A network
+with another head (MesoNet's hidden layer sees where in the map something is) gives five maps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from operator import itemgetter
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-import pytorch_grad_cam
 import torch
-from matplotlib import colormaps
 from torch import Tensor, nn
 
-from mcxlib import CLASSES, backbones
+from mcxlib.detectors.base import Detector
 from mcxlib.explain.features import evaluating
 
-METHODS: Mapping[str, type] = MappingProxyType(
+METHODS: Mapping[str, str] = MappingProxyType(
     {
-        "Grad-CAM": pytorch_grad_cam.GradCAM,
-        "Grad-CAM++": pytorch_grad_cam.GradCAMPlusPlus,
-        "HiResCAM": pytorch_grad_cam.HiResCAM,
-        "LayerCAM": pytorch_grad_cam.LayerCAM,
-        "XGrad-CAM": pytorch_grad_cam.XGradCAM,
+        "Grad-CAM": "GradCAM",
+        "Grad-CAM++": "GradCAMPlusPlus",
+        "HiResCAM": "HiResCAM",
+        "LayerCAM": "LayerCAM",
+        "XGrad-CAM": "XGradCAM",
     }
 )
-"""The five methods, in the order of Fig. 6, and the class that holds each one's formula."""
+"""The five methods, in the order of Fig. 6, and ``pytorch_grad_cam``'s class with the formula."""
 
-OUTPUTS = ("real", "fake", *CLASSES[1:])
-"""What can be explained. Note that "real" is the output (log-odds), not the class's logit."""
+
+def outputs(model: Detector) -> tuple[str, ...]:
+    """What can be explained: "real", "fake", and the classes behind "real" in ``model.classes``.
+
+    "real" is the output (log-odds), not the class's logit. A detector without one logit a class
+    has the first two only.
+    """
+    return tuple(dict.fromkeys(("real", "fake", *model.classes[1:])))
 
 
 def activation_maps(
-    model: nn.Module,
+    model: Detector,
     images: Tensor,
     method: str,
     output: str,
@@ -66,15 +72,16 @@ def activation_maps(
     Output real may glow although next to nothing speaks for real. :func:`raw_maps` can.
 
     Args:
-        model: maps images to the five logits; :class:`mcxlib.model.MCXAPI`, say.
+        model: any detector.
         images: on any device.
         method: a key of :data:`METHODS`.
-        output: one of :data:`OUTPUTS`.
-        target_layer: module whose output is explained; by default the last feature map before
-            pooling.
+        output: one of :func:`outputs`.
+        target_layer: module whose output is explained; by default the detector's own choice, the
+            last feature map before pooling.
 
     Raises:
-        ValueError: unknown method or output, or a layer that gives no (N, C, h, w) map.
+        ValueError: unknown method or output, a class of a detector that only tells real from
+            fake, a detector without feature map, or a layer that gives no (N, C, h, w) map.
     """
     height, width = images.shape[-2:]
     maps = []
@@ -85,7 +92,7 @@ def activation_maps(
 
 
 def raw_maps(
-    model: nn.Module,
+    model: Detector,
     images: Tensor,
     method: str,
     output: str,
@@ -100,40 +107,48 @@ def raw_maps(
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; valid: {', '.join(METHODS)}")
-    if output not in OUTPUTS:
-        raise ValueError(f"unknown output {output!r}; valid: {', '.join(OUTPUTS)}")
+    _check_output(model, output)
     if images.ndim != 4 or images.shape[1] != 3 or not len(images):
         raise ValueError(
             f"images must have shape (N, 3, H, W) with N >= 1, not {tuple(images.shape)}"
         )
-    layer = backbones.cam_layer(model.backbone) if target_layer is None else target_layer
-    with evaluating(model) as device, _formula(METHODS[method], model, layer) as formula:
+    layer = model.cam_layer() if target_layer is None else target_layer
+    with evaluating(model) as device, _formula(method, model, layer) as formula:
         maps = []
         for part in images.split(batch_size):
             activations, gradients, _ = _gradients(
-                model, part.to(device), layer, lambda logits: _explained(logits, output)
+                model, part.to(device), layer, lambda logits: _explained(model, logits, output)
             )
             maps.append(formula.get_cam_image(part, layer, None, activations, gradients, False))
     return np.concatenate(maps).astype(np.float32)
 
 
 def hirescam_completeness(
-    model: nn.Module, images: Tensor, target_layer: nn.Module | None = None
+    model: Detector, images: Tensor, target_layer: nn.Module | None = None
 ) -> float:
     """How far HiResCAM is from an exact account of the logits: the largest absolute error.
 
-    For a network that ends in global average pooling and a linear classifier (this one, at
+    For a network that ends in global average pooling and a linear classifier (MCX-API's, at
     inference), logit = bias + the sum over channels and space of gradient times activation: the
-    map's cells add up to the logit. The error is rounding, or the map is wrong. ``model`` has its
-    last layer as attribute ``classifier``.
+    map's cells add up to the logit. The error is rounding, or the map is wrong.
+
+    Raises:
+        ValueError: a detector whose last layer is not a linear one named ``classifier``.
     """
-    layer = backbones.cam_layer(model.backbone) if target_layer is None else target_layer
-    bias = model.classifier.bias.detach().cpu().numpy()
+    if not isinstance(classifier := getattr(model, "classifier", None), nn.Linear):
+        raise ValueError(
+            f"{model.name} does not end in a linear layer named classifier, whose logits "
+            "HiResCAM's cells could add up to"
+        )
+    layer = model.cam_layer() if target_layer is None else target_layer
+    bias = np.zeros(classifier.out_features)
+    if classifier.bias is not None:
+        bias += classifier.bias.detach().float().cpu().numpy()
     worst = 0.0
-    with evaluating(model) as device, _formula(METHODS["HiResCAM"], model, layer) as formula:
+    with evaluating(model) as device, _formula("HiResCAM", model, layer) as formula:
         for index in range(len(bias)):
             activations, gradients, logits = _gradients(
-                model, images.to(device), layer, lambda logits, i=index: logits[:, i]
+                model, images.to(device), layer, itemgetter((slice(None), index))
             )
             cells = formula.get_cam_image(images, layer, None, activations, gradients, False)
             account = cells.sum((1, 2), dtype=np.float64) + bias[index]
@@ -151,7 +166,7 @@ class Deletion(NamedTuple):
 
 
 def deletion(
-    model: nn.Module,
+    model: Detector,
     images: Tensor,
     maps: np.ndarray,
     output: str,
@@ -169,24 +184,24 @@ def deletion(
     Args:
         images: (N, 3, H, W) RGB in [0, 1].
         maps: (N, H, W).
-        output: one of :data:`OUTPUTS`.
+        output: one of :func:`outputs`; of a class, probabilities count from 1e-38 on.
 
     Raises:
-        ValueError: maps that do not fit the images, a share outside (0, 1), an unknown output.
+        ValueError: maps that do not fit the images, a share outside (0, 1), an unknown output, or
+            a class of a detector that only tells real from fake.
     """
     n, _, height, width = images.shape
     if maps.shape != (n, height, width):
         raise ValueError(f"maps of shape {maps.shape} do not fit images {tuple(images.shape)}")
     if not 0 < share < 1:
         raise ValueError(f"share must be between 0 and 1, not {share:g}")
-    if output not in OUTPUTS:
-        raise ValueError(f"unknown output {output!r}; valid: {', '.join(OUTPUTS)}")
+    _check_output(model, output)
     count = max(1, round(share * height * width))
-    masks = np.zeros((n, height * width), bool)
+    flat = np.zeros((n, height * width), bool)
     # Stable sorting: where a map is flat, the same pixels on every machine.
     order = np.argsort(-maps.reshape(n, -1), axis=1, kind="stable")
-    np.put_along_axis(masks, order[:, :count], True, axis=1)
-    masks = masks.reshape(n, height, width)
+    np.put_along_axis(flat, order[:, :count], True, axis=1)
+    masks = flat.reshape(n, height, width)
 
     generator = np.random.default_rng(seed)
     with evaluating(model) as device, torch.no_grad():
@@ -197,10 +212,7 @@ def deletion(
             shown = images
             if blank is not None:
                 shown = torch.where(torch.from_numpy(blank)[:, None].to(device), mean, images)
-            log_p = model(shown).float().log_softmax(1).cpu()
-            if output == "fake":
-                return log_p[:, 1:].logsumexp(1).numpy()
-            return log_p[:, CLASSES.index(output)].numpy()
+            return _log_probability(model, model(shown), output).cpu().numpy()
 
         whole = log_probability()
         top = whole - log_probability(masks)
@@ -245,29 +257,60 @@ def overlay(image: np.ndarray | Tensor, map: np.ndarray, strength: float = 0.75)
         raise ValueError(f"a map of shape {map.shape} does not fit an image of {image.shape}")
     grey = (image @ (0.299, 0.587, 0.114))[..., None]
     alpha = strength * map.clip(0, 1)[..., None]
+    # Here and not above: maps are often computed where nothing is drawn.
+    from matplotlib import colormaps
+
     colour = colormaps["inferno"](map.clip(0, 1))[..., :3]
     return np.rint(255 * ((1 - alpha) * grey + alpha * colour).clip(0, 1)).astype(np.uint8)
 
 
-def _explained(logits: Tensor, output: str) -> Tensor:
-    """(N, 5) logits -> (N,) scalars whose gradient makes the map; see the module's words."""
+def _check_output(model: Detector, output: str) -> None:
+    if output not in outputs(model):
+        raise ValueError(f"unknown output {output!r}; valid: {', '.join(outputs(model))}")
+
+
+def _explained(model: Detector, logits: Tensor, output: str) -> Tensor:
+    """(N, K) logits -> (N,) scalars whose gradient makes the map; see the module's words."""
     if output not in ("real", "fake"):
-        return logits[:, CLASSES.index(output)]
-    # The softmax's normaliser cancels in the log-odds.
-    odds = logits[:, 1:].logsumexp(1) - logits[:, 0]
+        index = model.classes.index(output)
+        if model.class_probabilities(logits) is None or logits.shape[1] != len(model.classes):
+            raise _no_classes(model, output)
+        return logits[:, index]
+    log_p = model.log_probabilities(logits)
+    odds = log_p[:, 1] - log_p[:, 0]
     return odds if output == "fake" else -odds
 
 
+def _log_probability(model: Detector, logits: Tensor, output: str) -> Tensor:
+    """(N, K) logits -> (N,) log p(output)."""
+    if output in ("real", "fake"):
+        return model.log_probabilities(logits)[:, ("real", "fake").index(output)]
+    probabilities = model.class_probabilities(logits)
+    if probabilities is None:
+        raise _no_classes(model, output)
+    one = probabilities[:, model.classes.index(output)]
+    return one.clamp(min=torch.finfo(one.dtype).tiny).log()
+
+
+def _no_classes(model: Detector, output: str) -> ValueError:
+    return ValueError(
+        f"{model.name} has no output of its own for the class {output!r}; valid: real, fake"
+    )
+
+
 @contextmanager
-def _formula(kind: type, model: nn.Module, layer: nn.Module) -> Iterator:
+def _formula(method: str, model: nn.Module, layer: nn.Module) -> Iterator[Any]:
     """The library's object, for its formula alone: its own hooks are taken off at once."""
-    formula = kind(model, [layer])
+    # Here and not above: it brings scikit-learn and more, which deletion and overlay do not need.
+    import pytorch_grad_cam
+
+    formula = getattr(pytorch_grad_cam, METHODS[method])(model, [layer])
     formula.activations_and_grads.release()
     yield formula
 
 
 def _gradients(
-    model: nn.Module, images: Tensor, layer: nn.Module, explain
+    model: nn.Module, images: Tensor, layer: nn.Module, explain: Callable[[Tensor], Tensor]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Feature map, gradient of the explained scalars at it, both (N, C, h, w), and logits."""
     seen: list[Tensor] = []
@@ -300,7 +343,10 @@ def _gradients(
         handle.remove()
         for parameter, flag in flags:
             parameter.requires_grad_(flag)
-    return tuple(t.detach().float().cpu().numpy() for t in (seen[0], gradient, logits))
+    feature_map, gradients, outputs = (
+        t.detach().float().cpu().numpy() for t in (seen[0], gradient, logits)
+    )
+    return feature_map, gradients, outputs
 
 
 def _stretch(map: np.ndarray) -> np.ndarray:

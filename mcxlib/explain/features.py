@@ -9,11 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.manifold import TSNE
-from sklearn.metrics import silhouette_score
-from sklearn.neighbors import NearestNeighbors
-from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
+
+from mcxlib.detectors.base import Detector
 
 
 @contextmanager
@@ -32,21 +30,21 @@ def evaluating(model: nn.Module) -> Iterator[torch.device]:
             module.training = mode
 
 
-def embed_frames(model: nn.Module, images: Tensor, batch_size: int = 64) -> np.ndarray:
+def embed_frames(model: Detector, images: Tensor, batch_size: int = 64) -> np.ndarray:
     """Feature vectors x_i of images, no partner involved: (N, 3, H, W) in [0, 1] -> (N, D) float32.
 
-    ``model`` has the method ``embed``; it is in evaluation mode during the call and afterwards in
-    the mode it was in. No gradient is kept.
+    The detector's ``features``. It is in evaluation mode during the call and afterwards in the
+    mode it was in. No gradient is kept.
 
     Raises:
-        ValueError: no image, or images that are not (N, 3, H, W).
+        ValueError: no image, images that are not (N, 3, H, W), or a detector without such vectors.
     """
     if images.ndim != 4 or images.shape[1] != 3 or not len(images):
         raise ValueError(
             f"images must have shape (N, 3, H, W) with N >= 1, not {tuple(images.shape)}"
         )
     with evaluating(model) as device, torch.no_grad():
-        parts = [model.embed(part.to(device)).float().cpu() for part in images.split(batch_size)]
+        parts = [model.features(part.to(device)).float().cpu() for part in images.split(batch_size)]
     return torch.cat(parts).numpy()
 
 
@@ -67,6 +65,10 @@ def tsne(features: ArrayLike, seed: int = 0, perplexity: float = 30.0) -> np.nda
             f"perplexity {perplexity:g} must be above 0 and below the number of points, "
             f"{len(features)}; choose about a third of it or less"
         )
+    # Here and not above: scikit-learn takes a while to import, and only these numbers need it.
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
     model = TSNE(2, init="pca", random_state=seed, perplexity=perplexity)
     with threadpool_limits(limits=1):
         return model.fit_transform(features)
@@ -102,6 +104,9 @@ def neighbour_agreement(features: ArrayLike, labels: ArrayLike, k: int = 10) -> 
     classes, counts = np.unique(labels, return_counts=True)
     if len(classes) < 2:
         raise ValueError(f"labels hold only {classes.tolist()}; agreement needs two classes")
+    from sklearn.metrics import silhouette_score
+    from sklearn.neighbors import NearestNeighbors
+
     # Asking without arguments leaves each point itself out, also among exact duplicates.
     neighbours = NearestNeighbors(n_neighbors=k).fit(features).kneighbors(return_distance=False)
     n = len(features)

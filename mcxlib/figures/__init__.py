@@ -2,15 +2,17 @@
 
 from mcxlib.figures.charts import compare, roc_curves, score_distributions, training_curves
 from mcxlib.figures.pictures import cam_grid, contact_sheet, tsne_panels
-from mcxlib.figures.style import COLORS, MARKERS, Plate, save, style
+from mcxlib.figures.style import COLORS, MARKERS, Look, Plate, looks, save, style
 
 __all__ = [
     "COLORS",
     "MARKERS",
+    "Look",
     "Plate",
     "cam_grid",
     "compare",
     "contact_sheet",
+    "looks",
     "roc_curves",
     "save",
     "score_distributions",

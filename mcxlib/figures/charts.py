@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_curve
 
-from mcxlib import metrics
+from mcxlib.evaluate import per_manipulation
 from mcxlib.figures.style import (
-    COLORS,
     FAKE_COLOR,
     MEASURED_COLOR,
     PAPER_COLOR,
     Plate,
+    looks,
     mark,
     new_figure,
     of,
@@ -21,6 +22,9 @@ from mcxlib.figures.style import (
 
 _NAMES = {"bosc": "BOSC (%)", "auc": "AUC"}
 _DIGITS = {"bosc": 2, "auc": 4}  # as many as the paper's longest
+
+_NO_LOSS = ("step", "epoch", "lr", "lr_backbone", "images_per_second", "selected", "total")
+_LOSS_COLORS = ("#0072B2", "#009E73", "#D55E00", "#E69F00", "#56B4E9", "#CC79A7", "#F0E442")
 
 
 def compare(table: pd.DataFrame, metric: str = "auc") -> Plate:
@@ -109,31 +113,33 @@ def roc_curves(frames: pd.DataFrame, source: str = "", title: str = "") -> Plate
     """ROC curves, real against each manipulation, with the point of the threshold 0.5.
 
     Args:
-        frames: is_fake, manipulation and fake_score (or p_real), one row a frame or a video.
+        frames: is_fake, manipulation and fake_score, one row a frame or a video.
         source: the data, for the mark under the axes.
 
     Raises:
-        ValueError: as :func:`mcxlib.metrics.per_manipulation`.
+        ValueError: missing columns, or as :func:`mcxlib.evaluate.per_manipulation`.
     """
-    frames = _with_score(frames)
-    numbers = metrics.per_manipulation(
+    # Here and not above: no other figure needs it, and it takes a while to import.
+    from sklearn.metrics import roc_curve
+
+    _need(frames, "is_fake", "manipulation", "fake_score")
+    numbers = per_manipulation(
         frames["is_fake"], frames["fake_score"], frames["manipulation"]
     ).set_index("manipulation")
     with style():
         figure = new_figure(4.6, 4.4)
         axis = figure.subplots()
         axis.plot([0, 1], [0, 1], ls=":", color="#999999", lw=1)
-        for i, name in enumerate(numbers.index.drop("Average")):
+        for name, look in looks(numbers.index.drop("Average")).items():
             part = frames[frames["manipulation"].isin(["real", name])]
             fpr, tpr, thresholds = roc_curve(
                 part["is_fake"].astype(int), part["fake_score"], drop_intermediate=False
             )
-            color = COLORS.get(name, f"C{i}")
             text = f"{name}: AUC {numbers.loc[name, 'auc']:.3f}"
-            axis.plot(fpr, tpr, color=color, lw=1.6, label=text)
+            axis.plot(fpr, tpr, look.line, color=look.color, lw=1.6, label=text)
             # Thresholds fall; the last one above 0.5 is the decision "score > 0.5".
             at = int((thresholds > 0.5).sum()) - 1
-            axis.plot(fpr[at], tpr[at], "o", color=color, ms=5, mec="white")
+            axis.plot(fpr[at], tpr[at], "o", color=look.color, ms=5, mec="white")
         axis.set(xlabel="false positive rate", ylabel="true positive rate", title=title)
         axis.set_aspect("equal")
         axis.grid()
@@ -149,43 +155,39 @@ def training_curves(history: pd.DataFrame, source: str = "", title: str = "") ->
     """Losses and learning rate by step, validation AUC and BOSC by epoch, images a second.
 
     Args:
-        history: columns step, epoch, total, cross_entropy, score_ranking, lr, and val_auc and
-            val_bosc (NaN but at an epoch's last step); with images_per_second, a third panel.
+        history: columns step, epoch, total, lr, and val_auc and val_bosc (NaN but at an epoch's
+            last step); with images_per_second, a third panel. Every other column is one of the
+            detector's own losses (lr_backbone, selected and further val_... are not).
 
     Raises:
         ValueError: missing columns or no row.
     """
-    needed = [
-        "step",
-        "epoch",
-        "total",
-        "cross_entropy",
-        "score_ranking",
-        "lr",
-        "val_auc",
-        "val_bosc",
-    ]
+    needed = ("step", "epoch", "total", "lr", "val_auc", "val_bosc")
     if missing := [name for name in needed if name not in history]:
         raise ValueError(f"the training history lacks the columns {', '.join(missing)}")
     if history.empty:
         raise ValueError("the training history is empty: no step was taken")
     steps, epochs = history["step"], history.dropna(subset=["val_auc"])
+    parts = [c for c in history if c not in _NO_LOSS and not c.startswith("val_")]
     with style():
         timed = "images_per_second" in history
         figure = new_figure(8.8 if timed else 7.2, 2.9)
         ratios = [4, 3, 2] if timed else [1, 1]
         losses, validation, *speed = figure.subplots(1, len(ratios), width_ratios=ratios)
-        for name, color in (("cross_entropy", "#0072B2"), ("score_ranking", "#009E73")):
+        for name, color in zip(parts, cycle(_LOSS_COLORS)):
             losses.plot(steps, history[name], color=color, lw=1, label=name.replace("_", " "))
         losses.plot(steps, history["total"], color="#222222", lw=1, alpha=0.5, label="total")
         losses.set(xlabel="step", ylabel="loss", title=title)
-        losses.set_ylim(0, 1.35 * losses.get_ylim()[1])  # room for the legend
+        room = 1.35 + 0.15 * max(0, (len(parts) - 1) // 2)  # for the legend, two in a row
+        # Most losses end at 0; a detector may have one that does not.
+        lowest = 1.05 * min(0.0, history[["total", *parts]].min(axis=None))
+        losses.set_ylim(lowest, room * losses.get_ylim()[1])
         rate = losses.twinx()
         rate.spines["right"].set_visible(True)
         rate.plot(
             steps, history["lr"], color="#aaaaaa", lw=1, ls="--", label="learning rate (right)"
         )
-        rate.set_ylim(0, 1.35 * rate.get_ylim()[1])
+        rate.set_ylim(0, room * rate.get_ylim()[1])
         rate.ticklabel_format(axis="y", style="sci", scilimits=(-2, 2))
         lines = [line for axis in (losses, rate) for line in axis.get_lines()]
         losses.legend(lines, [line.get_label() for line in lines], loc="upper right", ncols=2)
@@ -229,9 +231,12 @@ def score_distributions(frames: pd.DataFrame, source: str = "", bins: int = 25) 
     one lie on one side of the fixed threshold: here that is seen.
 
     Args:
-        frames: dataset, is_fake and fake_score (or p_real), one row a frame or a video.
+        frames: dataset, is_fake and fake_score, one row a frame or a video.
+
+    Raises:
+        ValueError: missing columns.
     """
-    frames = _with_score(frames)
+    _need(frames, "dataset", "is_fake", "fake_score")
     names = list(dict.fromkeys(frames["dataset"]))
     edges = np.linspace(0, 1, bins + 1)
     parts = []
@@ -271,9 +276,6 @@ def score_distributions(frames: pd.DataFrame, source: str = "", bins: int = 25) 
     return Plate(figure, alt + "; ".join(parts) + ".")
 
 
-def _with_score(frames: pd.DataFrame) -> pd.DataFrame:
-    if "fake_score" in frames:
-        return frames
-    if "p_real" not in frames:
-        raise ValueError("the scores have neither a column fake_score nor p_real")
-    return frames.assign(fake_score=1 - frames["p_real"].astype(np.float64))
+def _need(frames: pd.DataFrame, *columns: str) -> None:
+    if missing := [name for name in columns if name not in frames]:
+        raise ValueError(f"the scores lack the columns {', '.join(missing)}")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mcxlib import CLASSES
-from mcxlib.figures.style import COLORS, MARKERS, Plate, mark, new_figure, of, style
+from mcxlib.figures.style import Plate, looks, mark, new_figure, of, style
 
 if TYPE_CHECKING:
     from mcxlib.explain import Agreement
@@ -22,7 +21,7 @@ def tsne_panels(
     agreements: Mapping[str, Agreement] | None = None,
     source: str = "",
 ) -> Plate:
-    """t-SNE maps side by side (Fig. 3), five classes by colour and marker.
+    """t-SNE maps side by side (Fig. 3), classes by colour and marker.
 
     Args:
         panels: title -> (points (N, 2), class names (N,)).
@@ -30,28 +29,27 @@ def tsne_panels(
             printed under its map. The axes of t-SNE have no unit and no numbers.
 
     Raises:
-        ValueError: points and labels that do not fit, or an unknown class.
+        ValueError: no panel, or points and labels that do not fit.
     """
+    if not panels:
+        raise ValueError("no panels: panels must be {title: (points, class names)}")
     agreements = agreements or {}
+    classes = looks(str(x) for _, labels in panels.values() for x in np.unique(labels))
     texts = []
     with style():
         figure = new_figure(3.6 * len(panels), 3.9)
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for axis, (title, (points, labels)) in zip(axes, panels.items(), strict=True):
-            points, labels = np.asarray(points), np.asarray(labels)
+            points, labels = np.asarray(points), np.asarray(labels).astype(str)
             if points.shape != (len(labels), 2):
                 raise ValueError(f"{title}: {points.shape} points for {len(labels)} labels")
-            if unknown := set(labels.tolist()) - set(CLASSES):
-                raise ValueError(
-                    f"{title}: unknown classes {sorted(unknown)}; valid: {', '.join(CLASSES)}"
-                )
-            for name in CLASSES:
+            for name, look in classes.items():
                 chosen = points[labels == name]
                 axis.scatter(
                     *chosen.T,
                     s=14,
-                    c=COLORS[name],
-                    marker=MARKERS[name],
+                    c=look.color,
+                    marker=look.marker,
                     lw=0,
                     alpha=0.75,
                     label=name,
@@ -71,9 +69,9 @@ def tsne_panels(
                 )
             texts.append(text)
         handles, names = axes[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside upper center", ncols=len(CLASSES))
+        figure.legend(handles, names, loc="outside upper center", ncols=min(6, len(classes)))
         mark(figure, source)
-    return Plate(figure, f"t-SNE maps{of(source)} of five classes. {'; '.join(texts)}.")
+    return Plate(figure, f"t-SNE maps{of(source)} of {len(classes)} classes. {'; '.join(texts)}.")
 
 
 def cam_grid(
@@ -183,7 +181,7 @@ def contact_sheet(
     )
 
 
-def _frame_only(axis) -> None:
+def _frame_only(axis: Any) -> None:
     axis.set(xticks=[], yticks=[])
     for spine in axis.spines.values():
         spine.set_visible(False)

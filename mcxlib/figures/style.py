@@ -7,16 +7,16 @@ a figure that is no longer used is freed.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
-
-import matplotlib
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mcxlib.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # The palette of Okabe and Ito, which stays distinct with any common form of colour blindness; the
 # markers say the same once more, for prints in grey.
@@ -26,11 +26,14 @@ COLORS: Mapping[str, str] = MappingProxyType(
 MARKERS: Mapping[str, str] = MappingProxyType(
     {"real": "o", "DF": "s", "F2F": "^", "FS": "D", "NT": "v"}
 )
+_FURTHER_COLORS = ("#56B4E9", "#000000", "#F0E442")  # the rest of that palette
+_FURTHER_MARKERS = ("P", "X", "*", "<", ">", "p", "h")
+_LINES = ("-", "--", "-.", ":")
 PAPER_COLOR = "#767676"
 MEASURED_COLOR = "#0072B2"
 FAKE_COLOR = "#D55E00"
 
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same letters on every machine
     "font.size": 9,
     "axes.titlesize": 9,
@@ -53,9 +56,40 @@ _SETTINGS = {
 }
 
 
+class Look(NamedTuple):
+    """How a class is drawn."""
+
+    color: str
+    marker: str
+    line: str
+
+
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """Class name -> how it is drawn, in the order of a legend.
+
+    The paper's five always look the same and come first. Other classes follow by name: they have
+    the three further colours of the palette, then all eight again with other markers and lines.
+    """
+    names = set(names)
+    known = {name: Look(COLORS[name], MARKERS[name], "-") for name in COLORS if name in names}
+    palette = (*COLORS.values(), *_FURTHER_COLORS)
+    others = {}
+    for number, name in enumerate(sorted(names - set(COLORS))):
+        turn, place = divmod(len(COLORS) + number, len(palette))
+        others[name] = Look(
+            palette[place],
+            _FURTHER_MARKERS[number % len(_FURTHER_MARKERS)],
+            _LINES[turn % len(_LINES)],
+        )
+    return known | others
+
+
 @contextmanager
 def style() -> Iterator[None]:
     """The project's look, inside the block only; on top of matplotlib's defaults, not a user's."""
+    # Here and not above: whoever asks for a table or a name need not wait for it.
+    import matplotlib
+
     with matplotlib.rc_context():
         # Not rcdefaults: that would also change the backend of a running session.
         matplotlib.rcParams.update(
@@ -81,6 +115,8 @@ class Plate(NamedTuple):
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure, in inches; call inside :func:`style`."""
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height))
 
 

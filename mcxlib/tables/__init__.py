@@ -1,7 +1,7 @@
 """Tables 1 to 3 with the paper's and the measured number side by side, from stored scores."""
 
 from mcxlib.tables.checks import intervals, summary, verify
-from mcxlib.tables.compare import closed_set, cross_dataset, overall
+from mcxlib.tables.compare import closed_set, cross_dataset, further, overall
 from mcxlib.tables.output import Display, show, wide, write, write_table
 from mcxlib.tables.stored import DATASETS, FACEFORENSICS, Run, find_runs, held_out, read_scores
 
@@ -13,6 +13,7 @@ __all__ = [
     "closed_set",
     "cross_dataset",
     "find_runs",
+    "further",
     "held_out",
     "intervals",
     "overall",

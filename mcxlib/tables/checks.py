@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
-from mcxlib import metrics, paper
+from mcxlib import paper
+from mcxlib.evaluate.intervals import LEAST_VIDEOS, bootstrap_interval
+from mcxlib.evaluate.videos import video_scores
 from mcxlib.tables.compare import closed_set, cross_dataset
 from mcxlib.tables.stored import DATASETS, FACEFORENSICS, Run, find_runs, held_out, read_scores
 
@@ -27,17 +29,18 @@ def verify(table: pd.DataFrame, runs_dir: Path | str) -> float:
     Raises:
         ValueError: no measured number in the table, or one without a run in ``runs_dir``.
     """
-    rows = table[table["seeds"] > 0]
+    rows = table[(table["seeds"] > 0) & (table["note"] == "")]
     if rows.empty:
         raise ValueError("the table holds no measured number; train and score a model first")
     again: dict[tuple, list[dict[str, float]]] = {}
     for run in find_runs(runs_dir):
         for test_set, values in _again(run).items():
-            key = (run.method, run.colorspace, run.variant, test_set)
+            key = (run.key, run.variant, test_set)
             again.setdefault(key, []).append(values)
     worst = 0.0
     for row in rows.to_dict("records"):
-        key = tuple(row[k] for k in ("method", "colorspace", "variant", "test_set"))
+        label = row["label"].partition(", other settings")[0]
+        key = (paper.row_key(label), row["variant"], row["test_set"])
         if len(again.get(key, ())) != row["seeds"]:
             raise ValueError(
                 f"{row['label']} on {row['test_set']}: the table counts {row['seeds']} runs, "
@@ -59,30 +62,32 @@ def _again(run: Run) -> dict[str, dict[str, float]]:
     seen = test[test["dataset"] == FACEFORENSICS]
     for name in paper.MANIPULATIONS:
         part = seen[seen["manipulation"].isin(["real", name])]
-        if len(part):
-            values[name] = _scikit(part["is_fake"], part["p_real"])
-    if values:
+        if part["is_fake"].nunique() == 2:
+            values[name] = _scikit(part["is_fake"], part["fake_score"])
+    if len(values) == len(paper.MANIPULATIONS):
         values["Average"] = {
             key: sum(v[key] for v in values.values()) / len(values) for key in ("bosc", "auc")
         }
-        every = _scikit(seen["is_fake"], seen["p_real"])
+        every = _scikit(seen["is_fake"], seen["fake_score"])
         values["overall"] = values["Average"] | {"acc": every["acc"]}
     for name, dataset in DATASETS.items():
-        part = test[test["dataset"] == dataset].astype({"p_real": np.float64, "is_fake": bool})
+        part = test[test["dataset"] == dataset].astype({"fake_score": np.float64, "is_fake": bool})
         if len(part):
-            videos = part.groupby("video_id")[["is_fake", "p_real"]].mean()
-            values[name] = _scikit(videos["is_fake"], videos["p_real"])
+            videos = part.groupby("video_id")[["is_fake", "fake_score"]].mean()
+            values[name] = _scikit(videos["is_fake"], videos["fake_score"])
     return values
 
 
-def _scikit(is_fake: pd.Series, p_real: pd.Series) -> dict[str, float]:
+def _scikit(is_fake: pd.Series, fake_score: pd.Series) -> dict[str, float]:
+    from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
+
     fake = is_fake.to_numpy().astype(int)
-    p_real = p_real.to_numpy().astype(np.float64)
-    called = (p_real < 0.5).astype(int)
+    score = fake_score.to_numpy().astype(np.float64)
+    called = (score > 0.5).astype(int)
     return {
         "bosc": balanced_accuracy_score(fake, called),
         "acc": accuracy_score(fake, called),
-        "auc": roc_auc_score(fake, -p_real),
+        "auc": roc_auc_score(fake, score),
     }
 
 
@@ -94,7 +99,8 @@ def intervals(
     They say how far a number would move with other test videos of the same kind, for this run; not
     how far with another training. Columns: run_id, label, seed, test_set, bosc, bosc_low,
     bosc_high (percent), auc, auc_low, auc_high, videos_real, videos_fake, source. Table 1's
-    averages have none: the four share their real videos.
+    averages have none: the four share their real videos. A test set with fewer than two videos of a
+    class has no numbers here.
 
     Raises:
         ValueError: another table, or as :func:`closed_set`.
@@ -108,23 +114,27 @@ def intervals(
             videos = frames["manipulation"].astype(str) + "/" + frames["video_id"].astype(str)
             row: dict[str, Any] = {
                 "run_id": run.run_id,
-                "label": paper.printed_label(run.method, run.colorspace),
+                "label": run.label,
                 "seed": run.seed,
                 "test_set": test_set,
             }
+            few = min(videos[fake].nunique(), videos[~fake].nunique())
             for name, scale in (("bosc", 100), ("auc", 1)):
-                found = metrics.bootstrap_interval(
+                if few < LEAST_VIDEOS:
+                    row |= {name: np.nan, f"{name}_low": np.nan, f"{name}_high": np.nan}
+                    continue
+                found = bootstrap_interval(
                     fake, frames["fake_score"], videos, name, level=level, draws=draws
                 )
                 row[name] = scale * found.estimate
                 row[f"{name}_low"], row[f"{name}_high"] = scale * found.low, scale * found.high
             row["videos_real"] = videos[~fake].nunique()
             row["videos_fake"] = videos[fake].nunique()
-            rows.append(row | {"source": run.source(dataset)})
+            rows.append(row | {"source": run.source(dataset, frames)})
     return pd.DataFrame(rows)
 
 
-def _samples(run: Run, table: int):
+def _samples(run: Run, table: int) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """(test set, data set, one row a sample) for each column of the table that was scored."""
     scores = read_scores(run)
     if table == 1:
@@ -135,7 +145,7 @@ def _samples(run: Run, table: int):
     for name, dataset in DATASETS.items():
         test = held_out(run, dataset, scores)
         if len(test):
-            yield name, dataset, metrics.video_scores(test)
+            yield name, dataset, video_scores(test)
 
 
 def summary(runs_dir: Path | str) -> dict[str, Any]:

@@ -10,12 +10,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mcxlib import CLASSES, colorspace, metrics, paper
-from mcxlib.tables.stored import DATASETS, FACEFORENSICS, Run, find_runs, held_out, read_scores
+from mcxlib import CLASSES, paper
+from mcxlib.evaluate import metrics
+from mcxlib.evaluate.videos import video_scores
+from mcxlib.settings.matrix import COLORSPACES
+from mcxlib.tables.stored import (
+    DATASETS,
+    FACEFORENSICS,
+    Run,
+    find_runs,
+    held_out,
+    lacking,
+    read_scores,
+)
 
 MEASURED = "measured"
 NOT_RUN = "not run"
@@ -31,13 +43,15 @@ def closed_set(runs_dir: Path | str) -> pd.DataFrame:
     Columns: table, label, method, colorspace, variant, test_set (DF, F2F, FS, NT, Average), origin
     and printed (the paper's), bosc_paper, auc_paper, bosc_measured, auc_measured (mean over
     seeds), bosc_sd, auc_sd (over seeds; NaN for one), seeds (their number), backbone, n_real,
-    n_fake (frames, of one seed), source (the data measured on), status. BOSC in percent.
+    n_fake (frames, of one seed), left_out (videos that could not be judged, of one seed), source
+    (the data measured on), status, standing (what is to be known of older runs), note (why a cell
+    of a run is empty). BOSC in percent.
 
     ``status`` is "measured", "not run" or "not in the paper's table" (measured too). Runs with
     settings other than their preset's have rows of their own, named by their digest.
 
     Raises:
-        ValueError: no runs folder, unreadable scores, or scores that lack a class; says which.
+        ValueError: no runs folder, or unreadable scores; says which.
     """
     return _compare("Table 1", paper.table1(), find_runs(runs_dir), _closed, ("bosc", "auc"))
 
@@ -63,12 +77,33 @@ def overall(runs_dir: Path | str) -> pd.DataFrame:
 def cross_dataset(runs_dir: Path | str, video: str = "mean") -> pd.DataFrame:
     """Table 3: three further data sets, video by video.
 
-    ``video``: how a video's score comes from its frames' (:func:`mcxlib.metrics.video_scores`):
-    mean, median or top_k. Columns and errors as in :func:`closed_set`; n_real and n_fake count
-    videos.
+    ``video``: how a video's score comes from its frames'
+    (:func:`mcxlib.evaluate.videos.video_scores`): mean, median or top_k. Columns and errors as in
+    :func:`closed_set`; n_real and n_fake count videos.
     """
     measure = partial(_cross, video=video)
     return _compare("Table 3", paper.table3(), find_runs(runs_dir), measure, ("bosc", "auc"))
+
+
+def further(runs_dir: Path | str, video: str = "mean") -> pd.DataFrame:
+    """Every other data set that a run was scored on, one's own among them, video by video.
+
+    Columns: run_id, label, dataset, n_real, n_fake, left_out (videos), bosc (percent), auc,
+    sensitivity, specificity (percent), source, note. Of one class alone there is only one of the
+    last two, and ``note`` says what is missing.
+    """
+    rows = []
+    for run in find_runs(runs_dir):
+        scores = read_scores(run)
+        for dataset in scores["dataset"].unique():
+            if dataset in (FACEFORENSICS, *DATASETS.values()):
+                continue
+            test = held_out(run, dataset, scores)
+            row = _video_row(run, dataset, test, video)
+            rows.append({"run_id": run.run_id, "label": run.label, "dataset": dataset} | row)
+    columns = ["run_id", "label", "dataset", "n_real", "n_fake", "left_out", "bosc", "auc"]
+    columns += ["sensitivity", "specificity", "source", "note"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _closed(run: Run) -> pd.DataFrame:
@@ -78,10 +113,24 @@ def _closed(run: Run) -> pd.DataFrame:
 def _by_manipulation(run: Run, test: pd.DataFrame) -> pd.DataFrame:
     if test.empty:
         return test
+    missing = lacking(FACEFORENSICS, test)
+    about = {
+        "source": run.source(FACEFORENSICS, test),
+        "left_out": int(test["videos_left_out"].iloc[0]),
+        "note": f"no scores of {', '.join(missing)}" if missing else "",
+    }
+    if test["is_fake"].astype(bool).nunique() < 2:
+        counts = {"n_real": int((~test["is_fake"].astype(bool)).sum())}
+        counts["n_fake"] = len(test) - counts["n_real"]
+        return pd.DataFrame(
+            [{"test_set": "Average", "bosc": np.nan, "auc": np.nan} | counts | about]
+        )
     table = metrics.per_manipulation(test["is_fake"], test["fake_score"], test["manipulation"])
     table["bosc"] *= 100
     table = table.rename(columns={"manipulation": "test_set"})
-    return table.assign(source=run.source(FACEFORENSICS))
+    if missing:  # an average over fewer cells is another number
+        table.loc[table["test_set"] == "Average", ["bosc", "auc"]] = np.nan
+    return table.assign(**about)
 
 
 def _overall(run: Run) -> pd.DataFrame:
@@ -89,7 +138,9 @@ def _overall(run: Run) -> pd.DataFrame:
     if test.empty:
         return test
     right = (test["fake_score"] > 0.5) == test["is_fake"].astype(bool)
-    return _by_manipulation(run, test).tail(1).assign(test_set="overall", acc=100 * right.mean())
+    last = _by_manipulation(run, test).tail(1)
+    complete = last["bosc"].notna()
+    return last.assign(test_set="overall", acc=np.where(complete, 100 * right.mean(), np.nan))
 
 
 def _cross(run: Run, video: str = "mean") -> pd.DataFrame:
@@ -97,40 +148,54 @@ def _cross(run: Run, video: str = "mean") -> pd.DataFrame:
     rows = []
     for column, dataset in DATASETS.items():
         test = held_out(run, dataset, scores)
-        if test.empty:
-            continue
-        videos = metrics.video_scores(test, video)
-        fake, score = videos["is_fake"].astype(bool), videos["fake_score"]
-        rows.append(
-            {
-                "test_set": column,
-                "n_real": int((~fake).sum()),
-                "n_fake": int(fake.sum()),
-                "bosc": 100 * metrics.bosc(fake, score),
-                "auc": metrics.auc(fake, score),
-                "source": run.source(dataset),
-            }
-        )
+        if not test.empty:
+            row = _video_row(run, dataset, test, video)
+            rows.append({"test_set": column} | row)
     return pd.DataFrame(rows)
 
 
+def _video_row(run: Run, dataset: str, test: pd.DataFrame, video: str) -> dict[str, Any]:
+    """Numbers of one run on one data set, video by video."""
+    videos = video_scores(test, video)
+    fake, score = videos["is_fake"].to_numpy(bool), videos["fake_score"].to_numpy(np.float64)
+    missing = lacking(dataset, test)
+    both = not {"real", "fake"} & set(missing) and 0 < fake.sum() < len(fake)
+    called = score > 0.5
+    return {
+        "n_real": int((~fake).sum()),
+        "n_fake": int(fake.sum()),
+        "left_out": int(test["videos_left_out"].iloc[0]),
+        "bosc": 100 * metrics.bosc(fake, score) if both else np.nan,
+        "auc": metrics.auc(fake, score) if both else np.nan,
+        "sensitivity": 100 * called[fake].mean() if fake.any() else np.nan,
+        "specificity": 100 * (~called[~fake]).mean() if not fake.all() else np.nan,
+        "source": run.source(dataset, test),
+        "note": "" if both else f"no {' or '.join(missing)} videos were scored",
+    }
+
+
+_TEXTS = ("source", "backbone", "standing", "note", "method", "colorspace", "label_run")
+
+
 def _compare(
-    name: str, printed: pd.DataFrame, runs: list[Run], measure: Measure, names: tuple[str, ...]
+    name: str, printed: pd.DataFrame, found: list[Run], measure: Measure, names: tuple[str, ...]
 ) -> pd.DataFrame:
-    key = ["method", "colorspace", "variant", "test_set"]
+    key = ["key", "variant", "test_set"]
     printed = printed.rename(columns={m: f"{m}_paper" for m in names if m in printed})
     printed = printed.assign(variant="", order=range(len(printed)))
-    measured = _measured(runs, measure, names, key)
-    table = printed.merge(measured, on=key, how="outer")
+    measured = _measured(found, measure, names, key)
+    table = printed.merge(measured, on=key, how="outer", suffixes=("", "_run"))
 
     extra = table["order"].isna()
     table.loc[extra, "label"] = [
-        paper.printed_label(row.method, row.colorspace)
-        + (f", other settings {row.variant}" if row.variant else "")
+        row.label_run + (f", other settings {row.variant}" if row.variant else "")
         for row in table[extra].itertuples()
     ]
-    table[["origin", "printed"]] = table[["origin", "printed"]].fillna("")
-    table[["source", "backbone"]] = table[["source", "backbone"]].fillna("")
+    ran = table["method_run"].fillna("") != ""
+    for column in ("method", "colorspace"):
+        table[column] = np.where(ran, table[f"{column}_run"], table[column])
+    texts = ["origin", "printed", "source", "backbone", "standing", "note", "colorspace"]
+    table[texts] = table[texts].fillna("")
     table["seeds"] = table["seeds"].fillna(0).astype(int)
     table["status"] = np.where(extra, NOT_IN_PAPER, np.where(table["seeds"] > 0, MEASURED, NOT_RUN))
     for m in names:
@@ -141,29 +206,35 @@ def _compare(
     columns = ["table", "label", "method", "colorspace", "variant", "test_set", "origin", "printed"]
     for kind in ("paper", "measured", "sd"):
         columns += [f"{m}_{kind}" for m in names]
-    columns += ["seeds", "backbone", "n_real", "n_fake", "source", "status"]
-    table[["n_real", "n_fake"]] = table[["n_real", "n_fake"]].astype("Int64")
+    columns += ["seeds", "backbone", "n_real", "n_fake", "left_out", "source", "status"]
+    columns += ["standing", "note"]
+    counts = ["n_real", "n_fake", "left_out"]
+    table[counts] = table[counts].astype("Int64")
     return table[columns].reset_index(drop=True)
 
 
 def _measured(
-    runs: list[Run], measure: Measure, names: tuple[str, ...], key: list[str]
+    found: list[Run], measure: Measure, names: tuple[str, ...], key: list[str]
 ) -> pd.DataFrame:
     """Mean and spread over the seeds of runs that are otherwise the same."""
     parts = []
-    for run in runs:
+    for run in found:
         part = measure(run)
         if not part.empty:
-            columns = {k: getattr(run, k) for k in ("method", "colorspace", "variant", "backbone")}
-            parts.append(part.assign(**columns))
-    columns = ["seeds", "backbone", "n_real", "n_fake", "source"]
+            about = ("key", "variant", "method", "colorspace", "backbone", "label", "standing")
+            parts.append(part.assign(**{name: getattr(run, name) for name in about}))
+    once = ["method", "colorspace", "label", "backbone", "n_real", "n_fake", "left_out"]
+    once += ["source", "note"]
+    columns = [*once, "standing", "seeds"]
     columns += [f"{m}_{kind}" for m in names for kind in ("measured", "sd")]
     if not parts:
         # Typed, so that the merge meets no mixed columns.
-        kinds = {c: "str" for c in (*key, "backbone", "source")}
-        return pd.DataFrame({c: pd.Series(dtype=kinds.get(c, "float")) for c in (*key, *columns)})
+        kinds = {c: "str" for c in (*key, *_TEXTS, "label")}
+        empty = {c: pd.Series(dtype=kinds.get(c, "float")) for c in (*key, *columns)}
+        return pd.DataFrame(empty)
     groups = pd.concat(parts, ignore_index=True).groupby(key, sort=False)
-    table = groups[["backbone", "n_real", "n_fake", "source"]].first()
+    table = groups[once].first()
+    table["standing"] = groups["standing"].agg(lambda s: "; ".join(dict.fromkeys(filter(None, s))))
     table["seeds"] = groups.size()
     for m in names:
         table[f"{m}_measured"] = groups[m].mean()
@@ -171,8 +242,8 @@ def _measured(
     return table.reset_index()
 
 
-def _rank(row: pd.Series) -> tuple[int, int, str, int]:
+def _rank(row: pd.Series) -> tuple[bool, int, str, int]:
     """Order of the rows the paper does not have: its nine colour spaces first, then by name."""
-    spaces = (*colorspace.PAPER_SPECS, row.colorspace)
-    sets = (*CLASSES[1:], "Average", "overall", *paper.CROSS_DATASETS)
+    spaces = (*COLORSPACES, row.colorspace)
+    sets = (*CLASSES[1:], "Average", "overall", *paper.CROSS_DATASETS, row.test_set)
     return (bool(row.variant), spaces.index(row.colorspace), row.label, sets.index(row.test_set))

@@ -8,7 +8,14 @@ from typing import NamedTuple
 import pandas as pd
 
 from mcxlib.files import replacing, write_parquet
-from mcxlib.tables.compare import MEASURED, NOT_RUN, closed_set, cross_dataset, overall
+from mcxlib.tables.compare import (
+    MEASURED,
+    NOT_RUN,
+    closed_set,
+    cross_dataset,
+    further,
+    overall,
+)
 
 NOTHING = "–"
 """What an empty cell shows."""
@@ -58,9 +65,14 @@ def _about(cells: pd.DataFrame) -> dict[str, str]:
     # A method run on some of the columns only is "measured"; its other cells are empty.
     if not len(run):
         return {"Status": NOT_RUN}
-    measured_on = ", ".join(dict.fromkeys([*run["source"], *run["backbone"]]))
-    status = run["status"].iloc[0]
-    return {"Status": measured_on if status == MEASURED else f"{status}; {measured_on}"}
+    said = [", ".join(dict.fromkeys(filter(None, [*run["source"], *run["backbone"]])))]
+    if (status := run["status"].iloc[0]) != MEASURED:
+        said.insert(0, status)
+    for column in ("standing", "note"):
+        said += dict.fromkeys(filter(None, run[column]))
+    if (left_out := int(run["left_out"].max())) > 0:
+        said.append(f"{left_out} videos not judged")
+    return {"Status": "; ".join(said)}
 
 
 def _printed(cell: pd.Series) -> str:
@@ -123,8 +135,16 @@ def write_table(table: pd.DataFrame, results_dir: Path | str) -> list[Path]:
 def write(runs_dir: Path | str, results_dir: Path | str, video: str = "mean") -> list[Path]:
     """Compute Tables 1 to 3 from the stored scores and write them; returns the files.
 
+    Where runs were scored on other data sets too, ``further.csv`` has their numbers.
+
     ``video`` is Table 3's video-level score: mean, median or top_k. All three are computed before
     the first is written. Errors as :func:`closed_set`.
     """
     tables = [closed_set(runs_dir), overall(runs_dir), cross_dataset(runs_dir, video)]
-    return [path for table in tables for path in write_table(table, results_dir)]
+    others = further(runs_dir, video)
+    written = [path for table in tables for path in write_table(table, results_dir)]
+    if len(others):
+        written.append(Path(results_dir) / "further.csv")
+        with replacing(written[-1]) as temporary:
+            others.to_csv(temporary, index=False, encoding="utf-8", lineterminator="\n")
+    return written

@@ -1,0 +1,45 @@
+"""A box in a frame -> a square crop, by one of three rules."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from mcxlib.data.faces.contract import LOOSE_FACTOR
+
+
+def crop_face(frame: np.ndarray, box: tuple[float, ...], rule: str, size: int) -> np.ndarray:
+    """Cut a face out of an RGB frame (H, W, 3): uint8, shape (size, size, 3).
+
+    ``loose``: a square around the box's centre, ``LOOSE_FACTOR`` times its longer side, edge
+    pixels repeated where it leaves the frame, area-averaged when shrunk. ``authors``:
+    facenet-pytorch's ``extract_face`` with the released code's margin, 120 px of 512. ``whole``:
+    the whole frame, for frames that are crops already.
+    """
+    if rule == "authors":
+        from facenet_pytorch.models.utils.detect_face import extract_face
+        from PIL import Image
+
+        margin = round(120 * size / 512)
+        face = extract_face(Image.fromarray(frame), np.asarray(box), image_size=size, margin=margin)
+        return face.permute(1, 2, 0).numpy().clip(0, 255).astype(np.uint8)
+    if rule == "whole":
+        return _resize(frame, size)
+    x1, y1, x2, y2 = box
+    side = LOOSE_FACTOR * max(x2 - x1, y2 - y1)
+    left, top = round((x1 + x2 - side) / 2), round((y1 + y2 - side) / 2)
+    side = max(1, round(side))
+    height, width = frame.shape[:2]
+    # At least one row and column of the frame, to repeat where the square lies outside it.
+    x_from, x_to = min(max(left, 0), width - 1), max(min(left + side, width), 1)
+    y_from, y_to = min(max(top, 0), height - 1), max(min(top + side, height), 1)
+    square = frame[y_from:y_to, x_from:x_to]
+    if square.shape[:2] != (side, side):
+        edges = (y_from - top, top + side - y_to, x_from - left, left + side - x_to)
+        square = cv2.copyMakeBorder(square, *(max(0, e) for e in edges), cv2.BORDER_REPLICATE)
+    return _resize(square, size)
+
+
+def _resize(image: np.ndarray, size: int) -> np.ndarray:
+    shrink = cv2.INTER_AREA if min(image.shape[:2]) > size else cv2.INTER_CUBIC
+    return cv2.resize(image, (size, size), interpolation=shrink)

@@ -1,0 +1,33 @@
+"""Scores in, numbers out: NumPy and pandas only, so that reading results needs no network."""
+
+from mcxlib.evaluate.bounds import Bounds, auc_bounds, bosc_auc_feasible, max_auc
+from mcxlib.evaluate.intervals import (
+    LEAST_DRAWS,
+    METRICS,
+    Interval,
+    bootstrap_interval,
+    proportion_interval,
+)
+from mcxlib.evaluate.metrics import auc, bosc, per_manipulation, sensitivity, specificity
+from mcxlib.evaluate.report import binary_report
+from mcxlib.evaluate.videos import REDUCTIONS, video_scores
+
+__all__ = [
+    "LEAST_DRAWS",
+    "METRICS",
+    "REDUCTIONS",
+    "Bounds",
+    "Interval",
+    "auc",
+    "auc_bounds",
+    "binary_report",
+    "bootstrap_interval",
+    "bosc",
+    "bosc_auc_feasible",
+    "max_auc",
+    "per_manipulation",
+    "proportion_interval",
+    "sensitivity",
+    "specificity",
+    "video_scores",
+]

@@ -1,0 +1,75 @@
+"""Scores of frames -> one score a video."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from mcxlib.evaluate.checks import no_nan
+
+REDUCTIONS = ("mean", "median", "top_k")
+"""Ways from the scores of a video's frames to the video's score."""
+
+
+def video_scores(frames: pd.DataFrame, reduction: str = "mean", top_k: int = 5) -> pd.DataFrame:
+    """Scores of frames -> one score a video.
+
+    Args:
+        frames: one row a frame, with columns dataset, video_id, is_fake, manipulation and
+            fake_score.
+        reduction: ``"mean"`` (the default of the paper's released code), ``"median"``, or
+            ``"top_k"``: the mean of the ``top_k`` highest scores, of all if there are fewer.
+        top_k: see above.
+
+    Returns:
+        One row a video in order of first appearance: dataset, video_id, is_fake, manipulation,
+        fake_score, n_frames, and every other column that has one value a video (frame_index and
+        the p_... probabilities are left out, being a frame's).
+
+    Raises:
+        ValueError: for missing columns, no rows, NaN scores, a video whose frames disagree on
+            is_fake or manipulation, an unknown reduction or a ``top_k`` below 1.
+    """
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"unknown reduction {reduction!r}; valid names: {', '.join(REDUCTIONS)}")
+    if top_k < 1:
+        raise ValueError(f"top_k must be at least 1, not {top_k}")
+    key = ["dataset", "video_id"]
+    fixed = ["is_fake", "manipulation"]
+    missing = [c for c in (*key, *fixed, "fake_score") if c not in frames]
+    if missing:
+        raise ValueError(f"frames lack the columns {', '.join(missing)}")
+    if frames.empty:
+        raise ValueError("frames have no rows")
+    no_nan(frames["fake_score"].to_numpy(dtype=np.float64))
+
+    groups = frames.groupby(key, sort=False, observed=True, dropna=False)
+    extra = [
+        c
+        for c in frames.columns
+        if c not in (*key, *fixed, "fake_score", "frame_index") and not c.startswith("p_")
+    ]
+    values = groups[[*fixed, *extra]].nunique(dropna=False)
+    for column in fixed:
+        mixed = values.index[values[column] > 1]
+        if len(mixed):
+            raise ValueError(
+                f"{len(mixed)} videos have frames that disagree on {column}, the first is "
+                f"{' / '.join(map(str, mixed[0]))}"
+            )
+    kept = [*fixed, *(c for c in extra if (values[c] <= 1).all())]
+    # head(1), unlike first(), keeps missing values as they are.
+    table = groups.head(1)[[*key, *kept]].set_index(key)
+    scores = groups["fake_score"]
+    if reduction == "mean":
+        table["fake_score"] = scores.mean()
+    elif reduction == "median":
+        table["fake_score"] = scores.median()
+    else:
+        descending = frames.sort_values("fake_score", ascending=False, kind="stable")
+        highest = descending.groupby(key, sort=False, observed=True, dropna=False).head(top_k)
+        again = highest.groupby(key, sort=False, observed=True, dropna=False)
+        table["fake_score"] = again["fake_score"].mean()
+    table["n_frames"] = groups.size()
+    columns = [*key, *fixed, "fake_score", "n_frames", *kept[len(fixed) :]]
+    return table.reset_index()[columns]

@@ -1,0 +1,122 @@
+"""What sections 5.1 and 5.2 show of trained networks: t-SNE of features, activation maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mcxlib import explain, pipeline, weights
+from mcxlib.figures import samples
+from mcxlib.figures.pictures import cam_grid, tsne_panels
+from mcxlib.figures.style import Plate, save
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mcxlib.config import RunConfig
+    from mcxlib.detectors.base import Detector
+
+Maps = dict[str, dict[str, dict[str, np.ndarray]]]
+"""network -> output (real, fake) -> method -> maps (N, H, W)."""
+
+
+def networks(runs: dict[str, RunConfig]) -> dict[str, Detector]:
+    """The finished network of each run, in evaluation mode."""
+    return {
+        name: weights.load(Path(pipeline.ensure_run(run)) / "weights.safetensors").model
+        for name, run in runs.items()
+    }
+
+
+def cam_maps(models: dict[str, Detector], sample: samples.Sample) -> Maps:
+    """All that Fig. 4 to 6 show."""
+    import torch
+
+    images = torch.tensor(sample.images)
+    return {
+        name: {
+            output: {
+                method: explain.activation_maps(model, images, method, output)
+                for method in explain.METHODS
+            }
+            for output in ("real", "fake")
+        }
+        for name, model in models.items()
+    }
+
+
+def layercam_plate(sample: samples.Sample, maps: Maps, source: str) -> Plate:
+    """Fig. 4: LayerCAM for output fake on a DF and an F2F face, one column a network."""
+    chosen = [sample.labels.index(name) for name in ("DF", "F2F")]
+    shown = {name: outputs["fake"]["LayerCAM"][chosen] for name, outputs in maps.items()}
+    return cam_grid(
+        sample.images[chosen],
+        [sample.labels[i] for i in chosen],
+        {"fake": shown},
+        source=source,
+        title="LayerCAM",
+    )
+
+
+def tsne_plate(
+    runs: dict[str, RunConfig], source: str, seed: int = 0, perplexity: float = 30.0
+) -> Plate:
+    """Fig. 3: stored features of test frames in the plane, one panel a run."""
+    panels: dict[str, Any] = {}
+    agreement: dict[str, Any] = {}
+    for name, run in runs.items():
+        features, labels = pipeline.ensure_features(run, run.data.train_on)
+        near = min(perplexity, len(features) / 4)
+        panels[name] = (explain.tsne(features, seed=seed, perplexity=near), labels)
+        agreement[name] = explain.neighbour_agreement(features, labels)
+    return tsne_panels(panels, agreement, source=source)
+
+
+def deletion_table(models: dict[str, Detector], config: RunConfig, count: int = 40) -> pd.DataFrame:
+    """Mean fall of log p(fake) of fake test frames when a fifth of the image is covered.
+
+    One row a network and method; ``brightest`` covers the map's highest fifth, ``elsewhere`` the
+    same shape at random places.
+    """
+    import pandas as pd
+
+    rows = samples.test_rows(config)
+    fakes = rows[rows["is_fake"]]
+    fakes = fakes.iloc[:: max(1, len(fakes) // count)].reset_index(drop=True)
+    images = samples.test_images(config, fakes)
+    result = []
+    for name, model in models.items():
+        for method in explain.METHODS:
+            maps = explain.activation_maps(model, images, method, "fake")
+            fall = explain.deletion(model, images, maps, "fake")
+            result.append(
+                {
+                    "network": name,
+                    "method": method,
+                    "frames": len(fakes),
+                    "brightest": round(float(fall.top.mean()), 3),
+                    "elsewhere": round(float(fall.random.mean()), 3),
+                }
+            )
+    return pd.DataFrame(result).set_index(["network", "method"])
+
+
+def write_figures(runs: dict[str, RunConfig], source: str, folder: Path) -> list[Path]:
+    """The numbered figures of the book: preview, tsne, layercam, and cam_... of each run."""
+    first, last = next(iter(runs)), list(runs)[-1]
+    config = runs[first]
+    models = networks(runs)
+    sample = samples.one_person(config)
+    maps = cam_maps(models, sample)
+    images, labels = sample.images, sample.labels
+    preview = {"fake": {"Grad-CAM": maps[first]["fake"]["Grad-CAM"]}}
+    plates = {
+        "preview": cam_grid(images, labels, preview, source=source, title=first),
+        "tsne": tsne_plate(runs, source),
+        "layercam": layercam_plate(sample, maps, source),
+        "cam_mcx-api": cam_grid(images, labels, maps[first], source=source, title=first),
+        "cam_api-net": cam_grid(images, labels, maps[last], source=source, title=last),
+    }
+    return [save(plate, Path(folder) / f"{name}.png") for name, plate in plates.items()]

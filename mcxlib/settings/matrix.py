@@ -1,0 +1,67 @@
+"""Which runs the tables are made of. Plain names, so that the workflow can read them quickly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+COLORSPACES = (
+    "rgb",
+    "hsv",
+    "lab",
+    "ycbcr",
+    "rgb+hsv",
+    "rgb+lab",
+    "rgb+ycbcr",
+    "rgb+hsv+lab",
+    "rgb+lab+ycbcr",
+)
+"""The paper's nine: six in Table 1, eight in Table 3, and the YCbCr of section 4.2.1."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the tables: a detector and, where it has that setting, its colour spaces."""
+
+    detector: str
+    colorspace: str = ""
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """As :func:`mcxlib.config.load` takes them."""
+        given = {"colorspace": self.colorspace} if self.colorspace else {}
+        return {"detector": self.detector} | given
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Detector and the colour spaces its network sees."""
+        return self.detector, self.colorspace or "rgb"
+
+    def run_id(self, seed: int) -> str:
+        """The name of its run's folder."""
+        return f"{self.detector}_{self.key[1]}_seed{seed}"
+
+    def options(self, seed: int) -> str:
+        """The same as options of ``mcx``."""
+        space = f" --colorspace {self.colorspace}" if self.colorspace else ""
+        return f"--detector {self.detector}{space} --seed {seed}"
+
+
+_PAPER = (
+    *(Row("mcx-api", spec) for spec in COLORSPACES),
+    Row("api-net"),
+    Row("xception"),
+    Row("mesonet"),
+)
+
+ROWS = {
+    "paper": _PAPER,
+    "demo": _PAPER,
+    # For the tests: one of each kind; the tables then also show rows that were not run.
+    "test": (Row("mcx-api", "rgb"), Row("mcx-api", "rgb+ycbcr"), Row("api-net"), Row("mesonet")),
+}
+"""preset -> its rows, in the order of the tables."""
+
+
+def rows(preset: str) -> tuple[Row, ...]:
+    """The rows of a preset."""
+    return ROWS[preset]

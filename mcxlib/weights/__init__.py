@@ -1,0 +1,6 @@
+"""Networks as files: our own format, with a version and a card, read without running code."""
+
+from mcxlib.weights.card import Card
+from mcxlib.weights.format import Loaded, build, load, read_card, save
+
+__all__ = ["Card", "Loaded", "build", "load", "read_card", "save"]

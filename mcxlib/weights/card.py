@@ -1,0 +1,35 @@
+"""The card that travels with weights: what they are, what they expect, what they know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+FORMAT = 1
+"""Of weights and card. Before it: a flat configuration and a crop contract, nothing else."""
+
+
+class Card(BaseModel):
+    """What a file of weights says of itself. Unknown entries are kept, for those who know them."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    format: int = FORMAT
+    detector: str
+    label: str
+    classes: tuple[str, ...]
+    score_kind: str = ""
+    input: dict[str, Any] = {}
+    """Size in pixels, colour order, range."""
+    config: dict[str, Any]
+    """As :meth:`mcxlib.config.RunConfig.stored` gives it."""
+    crop_contract: dict[str, Any] = {}
+    """How the crops were made that it was trained on."""
+    validation: dict[str, Any] = {}
+    """Threshold, metrics and sizes on the validation data, at the epoch that was selected."""
+    trained_on: dict[str, Any] = {}
+    """Data set, protocol, whether it is synthetic, counts, fingerprint."""
+    recipe: dict[str, Any] | None = None
+    provenance: dict[str, Any] = {}
+    """Versions, commit and machine at the time of writing."""

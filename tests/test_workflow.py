@@ -1,0 +1,132 @@
+"""The workflow: what it plans, what wakes it and what does not.
+
+The commands are stand-ins that write what is asked for at once; what the true ones decide by
+themselves is tested with them.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mcxlib.settings import matrix
+
+ROOT = Path(__file__).parents[1]
+
+STAND_IN = """
+import json, sys
+from pathlib import Path
+
+words = sys.argv[1:]
+value = lambda name: Path(words[words.index(name) + 1])
+if "--done" in words:
+    value("--done").parent.mkdir(parents=True, exist_ok=True)
+    value("--done").write_text(json.dumps({"made": words[0]}))
+elif words[0] == "tables":
+    for number in (1, 2, 3):
+        (value("--output") / f"table{number}.csv").write_text("a")
+elif words[0] == "figures":
+    for name in ("preview", "tsne", "layercam", "cam_mcx-api", "cam_api-net"):
+        (value("--output") / f"{name}.png").write_text("a")
+else:
+    Path(f"book/generated/notebooks/{words[1]}.ipynb").write_text("{}")
+"""
+
+SHOWN = ("tables", "figures", "book/generated/notebooks/05_tsne.ipynb")
+
+
+def snakemake(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "2", "--nolock", *arguments],
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(folder), "HOME": str(folder)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    return done.stdout + done.stderr
+
+
+def planned(said: str) -> dict[str, int]:
+    """Jobs by rule, of a dry run."""
+    counts = {name: int(n) for name, n in re.findall(r"^(\w+) +(\d+)$", said, re.M)}
+    counts.pop("total", None)
+    return counts
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A copy of the tree in which the stand-ins have made everything but the book."""
+    folder = tmp_path_factory.mktemp("work") / "mit Umlaut ä"
+    ignore = shutil.ignore_patterns("__pycache__", "generated")
+    for name in ("workflow", "mcxlib", "notebooks", "book", "benchmarks", "tools"):
+        shutil.copytree(ROOT / name, folder / name, ignore=ignore)
+    shutil.copy(ROOT / "_config.yml", folder)
+    (folder / "stand_in.py").write_text(STAND_IN)
+    config = f"mcx={sys.executable} stand_in.py"
+    (folder / "workflow/config.yaml").write_text(
+        (folder / "workflow/config.yaml").read_text() + f'\nmcx: "{config.partition("=")[2]}"\n'
+    )
+    snakemake(folder, *SHOWN)
+    assert "Nothing to be done" in snakemake(folder, "-n", *SHOWN)
+    return folder
+
+
+def test_every_run_and_notebook_is_planned(tmp_path):
+    for name in ("workflow", "mcxlib", "notebooks", "benchmarks", "tools", "_config.yml"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "book").mkdir()
+    for page in (ROOT / "book").iterdir():
+        if page.name != "generated":  # results, if the book was built before
+            (tmp_path / "book" / page.name).symlink_to(page)
+    counts = planned(snakemake(tmp_path, "-n", "book"))
+    assert counts["run"] == len(matrix.rows("demo")) == 12
+    assert counts["notebook"] == len(list((ROOT / "notebooks").glob("*.ipynb")))
+    assert counts["videos"] == counts["crops"] == counts["book"] == 1
+
+
+def test_touched_and_commented_files_make_nothing_run_again(made):
+    for file in (made / "mcxlib").rglob("*.py"):
+        file.touch()
+    pairs = made / "mcxlib/method/pairs.py"
+    pairs.write_text("# a word in front\n" + pairs.read_text())
+    assert "Nothing to be done" in snakemake(made, "-n", *SHOWN)
+
+
+def test_a_changed_equation_wakes_the_runs_that_depend_on_it_and_no_other(made):
+    pairs = made / "mcxlib/method/pairs.py"
+    text = pairs.read_text()
+    changed = text.replace("torch.arange(images, device=features.device).repeat(2)", "None")
+    assert changed != text
+    pairs.write_text(changed)
+    try:
+        said = snakemake(made, "-n", *SHOWN)
+        woken = set(re.findall(r"output: results/demo/done/(\S+)\.json", said))
+        expected = {r.run_id(0) for r in matrix.rows("demo") if r.detector.endswith("api")}
+        expected.add("api-net_rgb_seed0")
+        assert woken == expected
+        assert planned(said)["run"] == 10
+        assert not {"videos", "crops"} & planned(said).keys()
+        # The commands find that all is as it was (their notes stay the same): nothing else runs.
+        snakemake(made, *SHOWN)
+        assert "Nothing to be done" in snakemake(made, "-n", *SHOWN)
+    finally:
+        pairs.write_text(text)
+
+
+def test_a_changed_figure_draws_and_trains_nothing(made):
+    snakemake(made, *SHOWN)
+    style = made / "mcxlib/figures/style.py"
+    text = style.read_text()
+    style.write_text(text.replace('"#0072B2"', '"#0072B3"'))
+    try:
+        counts = planned(snakemake(made, "-n", *SHOWN))
+        assert counts.get("figures") == 1
+        assert not {"run", "crops", "videos"} & counts.keys()
+    finally:
+        style.write_text(text)
