@@ -7,6 +7,7 @@ themselves is tested with them.
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -40,9 +41,9 @@ else:
 SHOWN = ("tables", "figures", "book/generated/notebooks/05_tsne.ipynb")
 
 
-def snakemake(folder: Path, *arguments: str) -> str:
+def snakemake(folder: Path, *arguments: str, python: str | Path = sys.executable) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores", "2", "--nolock", *arguments],
+        [python, "-m", "snakemake", "--cores", "2", "--nolock", *arguments],
         cwd=folder,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(folder), "HOME": str(folder)},
         capture_output=True,
@@ -77,13 +78,30 @@ def made(tmp_path_factory):
     return folder
 
 
-def test_every_run_and_notebook_is_planned(tmp_path):
+@pytest.fixture
+def untouched(tmp_path):
+    """The tree as cloned, by links: nothing is made yet."""
     for name in ("workflow", "mcxlib", "notebooks", "benchmarks", "tools", "_config.yml"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "book").mkdir()
     for page in (ROOT / "book").iterdir():
         if page.name != "generated":  # results, if the book was built before
             (tmp_path / "book" / page.name).symlink_to(page)
+    return tmp_path
+
+
+def test_an_environment_in_a_folder_with_a_space_is_one_word_of_each_command(untouched):
+    environment = untouched / "neues Häuschen {1}" / ".venv"
+    environment.parent.mkdir()
+    environment.symlink_to(sys.prefix)
+    said = snakemake(untouched, "-n", "-p", "book", python=environment / "bin/python")
+    lines = re.findall(r"^(?:Shell command: |(?='))(.*)$", said, re.M)
+    commands = {shlex.split(line)[0] for line in lines}
+    assert commands == {str(environment / "bin" / name) for name in ("python", "jupyter-book")}
+
+
+def test_every_run_and_notebook_is_planned(untouched):
+    tmp_path = untouched
     counts = planned(snakemake(tmp_path, "-n", "book"))
     assert counts["run"] == len(matrix.rows("demo")) == 12
     assert counts["notebook"] == len(list((ROOT / "notebooks").glob("*.ipynb")))
