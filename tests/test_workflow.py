@@ -101,8 +101,7 @@ def test_an_environment_in_a_folder_with_a_space_is_one_word_of_each_command(unt
 
 
 def test_every_run_and_notebook_is_planned(untouched):
-    tmp_path = untouched
-    counts = planned(snakemake(tmp_path, "-n", "book"))
+    counts = planned(snakemake(untouched, "-n", "book"))
     assert counts["run"] == len(matrix.rows("demo")) == 12
     assert counts["notebook"] == len(list((ROOT / "notebooks").glob("*.ipynb")))
     assert counts["videos"] == counts["crops"] == counts["book"] == 1
