@@ -367,11 +367,13 @@ def _home(preset: str, videos: str) -> str:
 @app.command()
 def figures(preset: Preset = "demo", videos: Videos = "", output: Output = None) -> None:
     """Draw the figures of section 5: t-SNE and activation maps."""
-    from mcxlib.figures.book import write_figures
+    from mcxlib import notebook as shown
+    from mcxlib.figures.maps import write_figures
     from mcxlib.settings import paths
 
     config = _config(preset, videos=videos)
-    for path in write_figures(config, output or paths.results(_home(preset, videos)) / "figures"):
+    folder = output or paths.results(_home(preset, videos)) / "figures"
+    for path in write_figures(shown.pair(config), shown.source(config), folder):
         typer.echo(path)
 
 
