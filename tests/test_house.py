@@ -208,3 +208,15 @@ def test_a_plain_installation_has_all_that_the_commands_import():
         if not {canonicalize_name(d) for d in found.get(name, ())} & required
     }
     assert missing == {}
+
+
+def test_every_module_of_its_own_that_is_imported_exists():
+    """Also inside functions, where nothing but the command that needs it would tell."""
+    missing = set()
+    for file in (ROOT / "mcxlib").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mcxlib"):
+                path = ROOT / node.module.replace(".", "/")
+                if not path.with_suffix(".py").is_file() and not (path / "__init__.py").is_file():
+                    missing.add((file.name, node.module))
+    assert not missing

@@ -69,7 +69,7 @@ def made(tmp_path_factory):
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
     shutil.copy(ROOT / "_config.yml", folder)
     (folder / "stand_in.py").write_text(STAND_IN)
-    config = f"mcx={sys.executable} stand_in.py"
+    config = f"mcx={shlex.quote(sys.executable)} stand_in.py"
     (folder / "workflow/config.yaml").write_text(
         (folder / "workflow/config.yaml").read_text() + f'\nmcx: "{config.partition("=")[2]}"\n'
     )

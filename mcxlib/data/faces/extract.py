@@ -153,6 +153,10 @@ def _in_pool(
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
+        except OutOfSpace:
+            # The others soon end of the same; then what they leave can be removed.
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
