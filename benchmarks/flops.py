@@ -1,55 +1,15 @@
-"""Counted arithmetic: floating-point operations of a step, without running it.
-
-torch's own counter is used, with one formula corrected: for the gradient of a grouped
-convolution's weight it counts all pairs of channels, which for Xception's depthwise convolutions is
-hundreds of times too much.
-"""
+"""Operations of a step or an image, counted on tensors without data and without running it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from math import prod
-from typing import Any
-
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from mcxlib.config import RunConfig
+from mcxlib.engine.flops import count
 from mcxlib.engine.session import Step
 from mcxlib.weights import build
 
-
-def _convolution_backward(
-    grad_shape: Any,
-    input_shape: Any,
-    weight_shape: Any,
-    _bias: Any,
-    _stride: Any,
-    _padding: Any,
-    _dilation: Any,
-    transposed: bool,
-    _output_padding: Any,
-    _groups: int,
-    wanted: list[bool],
-    **_: Any,
-) -> int:
-    # Each multiply-add of the forward pass has one in the gradient of the input and one in the
-    # gradient of the weight; weight_shape[1] is already the channels of one group.
-    positions = prod((input_shape if transposed else grad_shape)[2:])
-    forward = 2 * input_shape[0] * positions * prod(weight_shape)
-    return forward * (bool(wanted[0]) + bool(wanted[1]))
-
-
-def count(call: Callable[[], Any]) -> int:
-    """Floating-point operations of the convolutions and matrix products in ``call``.
-
-    A multiply-add counts as two. Elementwise operations, pooling and normalisation, limited by
-    memory rather than arithmetic, are not counted.
-    """
-    formulas = {torch.ops.aten.convolution_backward: _convolution_backward}
-    with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
-        call()
-    return counter.get_total_flops()
+__all__ = ["count", "inference", "training_step"]
 
 
 def _empty(images: int, size: int) -> torch.Tensor:

@@ -357,6 +357,7 @@ def tables(
 
     for path in made.write(paths.runs(home), folder, video):
         typer.echo(path)
+    typer.echo(made.cost_summary(made.cost(paths.runs(home))), err=True)
 
 
 def _home(preset: str, videos: str) -> str:

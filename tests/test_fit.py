@@ -12,11 +12,12 @@ from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 from training import SETTINGS, fit, same_weights
 
+from benchmarks import flops
 from mcxlib import CLASSES, weights
 from mcxlib.config import load
 from mcxlib.detectors import mcx_api
 from mcxlib.engine import processes, progress, schedule, session
-from mcxlib.engine.score import score_rows
+from mcxlib.engine.score import GROUP, score_rows
 from mcxlib.engine.session import Diverged, Step
 from mcxlib.files import OutOfSpace, read_json
 
@@ -97,6 +98,19 @@ def test_provenance_names_data_and_versions(run):
     assert record["train_images"] == 6 * 5 * 4
     assert (record["precision"], record["processes"]) == ("32-true", 1)
     assert record["steps"] == len(run[1])
+
+
+def test_arithmetic_is_counted_over_steps_and_validations(crop_tables, tmp_path):
+    """Against the count of one step and one image on tensors without data, times how many."""
+    config, history = fit(crop_tables, tmp_path, epochs=3, freeze_epochs=1)
+    size, images = config.train.input_size, config.train.categories * config.train.per_category
+    frozen, free = (flops.training_step(config, images, size, frozen=f) for f in (True, False))
+    steps = history.groupby("epoch")["step"].count()
+    rows, _ = crop_tables
+    groups = -(-int((rows["split"] == "val").sum()) // GROUP)
+    once = groups * flops.inference(config, GROUP, size)
+    expected = steps[0] * frozen + (steps[1] + steps[2]) * free + 3 * once
+    assert read_json(tmp_path / "provenance.json")["flop"] == pytest.approx(expected, rel=1e-3)
 
 
 def test_selection_never_sees_the_test_split(few, tmp_path):

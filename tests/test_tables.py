@@ -228,7 +228,8 @@ def test_written_files(tmp_path):
     runs, results = tmp_path / "runs", tmp_path / "results"
     store(runs, every())
     names = [path.name for path in tables.write(runs, results)]
-    assert names == [f"table{i}.{kind}" for i in (1, 2, 3) for kind in ("csv", "parquet")]
+    three = [f"table{i}.{kind}" for i in (1, 2, 3) for kind in ("csv", "parquet")]
+    assert names == [*three, "cost.csv"]
     assert sorted(p.name for p in results.iterdir()) == sorted(names)  # no temporary left
     printed = pd.read_csv(results / "table1.csv", dtype=str).set_index("Method")
     row = printed.loc["MCX-API(RGB)"]
@@ -270,7 +271,7 @@ def test_a_data_set_of_one_class_costs_its_own_cell_and_no_table(tmp_path):
     assert shown.loc["MCX-API(RGB)", "Celeb-DF measured"] == "– / –"
     assert "no real videos were scored" in shown.loc["MCX-API(RGB)", "Status"]
     assert tables.intervals(tmp_path, 3)["bosc"].isna().all()
-    assert len(tables.write(tmp_path, tmp_path / "results")) == 6
+    assert len(tables.write(tmp_path, tmp_path / "results")) == 7
 
 
 def test_other_data_sets_have_a_table_of_their_own(tmp_path):
@@ -285,6 +286,25 @@ def test_other_data_sets_have_a_table_of_their_own(tmp_path):
     assert found.loc["fakes", "note"] == "no real videos were scored"
     names = [path.name for path in tables.write(tmp_path, tmp_path / "results")]
     assert names[-1] == "further.csv"
+
+
+def test_cost_adds_up_what_runs_and_scores_say_of_themselves(tmp_path):
+    """By hand: 3 and 2.5 TFLOP of training, 0.25 twice of scoring; what was not counted is said."""
+    for seed, flop in ((0, 3e12), (1, 2.5e12), (2, None)):
+        run = store(tmp_path, every(), seed=seed)
+        record = {"steps": 40, "seconds": 12.5, "flop": flop}
+        (run / "provenance.json").write_text(json.dumps(record))
+        for file in (run / "scores").glob("*.parquet"):
+            about = {} if flop is None else {"flop": 0.25e12}
+            schemas.write_scores(file, schemas.read_scores(file), "1 - p(real)", **about)
+    found = tables.cost(tmp_path).set_index("run")
+    assert found["training"].tolist()[:2] == [3, 2.5]
+    assert found["scoring"].tolist()[:2] == [0.5, 0.5]
+    assert found.loc["mcx-api_rgb_seed2", ["training", "scoring"]].isna().all()
+    assert found["steps"].tolist() == [40] * 3
+    assert tables.cost_summary(tables.cost(tmp_path)) == (
+        "3 runs: 5.5 TFLOP of training, 1.0 of scoring, 6.5 together; 1 not counted, or in part"
+    )
 
 
 def test_videos_that_were_not_judged_are_counted(tmp_path):

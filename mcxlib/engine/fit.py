@@ -78,7 +78,7 @@ def fit(
                 rate = learning_rate(config.train, done)
                 run.set_rate(rate)
                 seed_step(config.seed, at.step, run.crew.rank)
-                with memory.explained(run.out_of_memory):
+                with memory.explained(run.out_of_memory), run.counted():
                     model.before_step(done)
                     # As bytes: a quarter of the traffic, and no precision plugin rounds them.
                     losses = run.step(run.to_device(images), run.to_device(labels))

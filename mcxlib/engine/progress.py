@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,9 @@ class Progress:
     """The selection metric's highest value so far."""
     seconds: float = 0.0
     """Spent, in all sessions together."""
+    flop: float = 0.0
+    """Floating-point operations of all processes' steps and validations, in all sessions; NaN
+    where they were not counted."""
     history: list[dict[str, float]] = field(default_factory=list)
     model: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
@@ -46,6 +50,8 @@ class Progress:
     def latest(cls, folder: Path) -> Progress | None:
         """The newest undamaged state in ``folder`` that this code can read, or None."""
         state = latest_state(folder)
+        # States of before the count go on uncounted.
+        state = state and {"flop": math.nan} | state
         if state is None or state.keys() != cls.__annotations__.keys():
             return None
         return cls(**state)

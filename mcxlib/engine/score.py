@@ -13,6 +13,7 @@ number of threads).
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -28,7 +29,7 @@ from torch import Tensor
 from mcxlib.config import RunConfig
 from mcxlib.data.crops import dataset as crops
 from mcxlib.detectors.base import Detector
-from mcxlib.engine import memory
+from mcxlib.engine import flops, memory
 from mcxlib.files import clear_partial, read_json, write_json, write_parquet
 
 COLUMNS = (
@@ -78,7 +79,8 @@ def score_rows(
 ) -> pd.DataFrame:
     """``fake_score``, and p_real, p_DF, ... where the detector has them, for every row of crops.
 
-    The model is put into evaluation mode for the call and back into the mode it was in.
+    The model is put into evaluation mode for the call and back into the mode it was in. The table's
+    ``attrs["flop"]`` is its arithmetic, counted at the first batch and NaN if there was none left.
 
     Args:
         model: on ``device``.
@@ -124,14 +126,18 @@ def score_rows(
     training = model.training
     model.eval()
     done = len(rows) - sum(map(len, batches))
+    of_group = math.nan
     full = (
         f"{device} has no memory left for {GROUP} crops of {config.train.input_size} px in "
         f"{precision}; score with precision='bf16-mixed', on another device, or on the CPU"
     )
     try:
         for indices, (images, _) in zip(batches, loader, strict=True):
-            with memory.explained(full):
+            first = math.isnan(of_group)
+            with memory.explained(full), flops.counting() if first else nullcontext() as total:
                 values[indices] = _outputs(model, images, device, precision)
+            if total:
+                of_group = total() / -(-len(indices) // GROUP)
             done += len(indices)
             last = indices[-1] + 1
             if parts is not None and (last % PART_ROWS == 0 or last == len(rows)):
@@ -145,6 +151,7 @@ def score_rows(
     table = rows[[c for c in COLUMNS if c in rows]].copy()
     for i, name in enumerate(columns):
         table[name] = values[:, i] if name == "fake_score" else values[:, i].astype(np.float32)
+    table.attrs["flop"] = of_group * -(-len(rows) // GROUP)
     if parts is not None:
         shutil.rmtree(parts.folder, ignore_errors=True)
     return table

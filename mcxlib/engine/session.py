@@ -30,7 +30,7 @@ from mcxlib.data.crops.rows import fingerprint
 from mcxlib.data.datasets import shared_identities
 from mcxlib.detectors import backbones
 from mcxlib.detectors.base import Detector
-from mcxlib.engine import memory, processes, schedule
+from mcxlib.engine import flops, memory, processes, schedule
 from mcxlib.engine.hardware import Hardware, deterministic
 from mcxlib.engine.history import Diverged, History
 from mcxlib.engine.processes import Crew
@@ -244,6 +244,7 @@ class Session:
         self.dataset.epoch = self.at.epoch
         self.sampler.set_epoch(self.at.epoch, start=self.at.batch)
         self.history.restart_clock()
+        self._step_flop: float | None = None
         yield from crops.loader(self.dataset, self.sampler, self.hardware.loader_workers)
         self.history.flush()
 
@@ -257,6 +258,20 @@ class Session:
         gc.collect()
         self.step = self.fabric.setup_module(Step(self.model))
         self._trained = trained
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Add a step's arithmetic to the run's: counted in the first step after a start, after a
+        change of epoch, and taken to be the same in those that follow."""
+        if self.hardware.compile:
+            self._step_flop = math.nan  # the counter cannot look into compiled code
+        if self._step_flop is None:
+            with flops.counting() as total:
+                yield
+            self._step_flop = total() * self.crew.size
+        else:
+            yield
+        self.at.flop += self._step_flop
 
     def to_device(self, batch: Tensor) -> Tensor:
         return batch.to(self.fabric.device, non_blocking=True)
@@ -405,6 +420,7 @@ class Session:
             loader_workers=self.hardware.loader_workers,
             progress=look,
         )
+        self.at.flop += own.attrs["flop"] * self.crew.size
         return pd.concat(self.crew.collect(own), ignore_index=True)
 
     def _card(self, scores: pd.DataFrame, found: dict[str, float]) -> weights.Card:
@@ -478,6 +494,7 @@ class Session:
             data_sha256=fingerprint(self.data.rows),
             recipe=self.recipe,
             seconds=round(self.seconds, 1),
+            flop=None if math.isnan(self.at.flop) else self.at.flop,
         )
 
 

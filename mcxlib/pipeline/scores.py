@@ -130,6 +130,7 @@ def _score(
                 dataset=at.name,
                 classes=list(card.classes),
                 videos_left_out=videos_left_out(manifest, crops, rows),
+                flop=_known(table.attrs["flop"]),
             )
             if rows["split"].eq("test").any() and at.name == card.trained_on.get("dataset"):
                 _store_features(config, folder, rows, at)
@@ -179,6 +180,10 @@ def _compute(
             parts=Parts(path.with_name(f"{path.stem}.parts"), made_from),
         )
     return table, model.score_kind
+
+
+def _known(flop: float) -> float | None:
+    return None if np.isnan(flop) else flop
 
 
 def _note(path: Path) -> Path:

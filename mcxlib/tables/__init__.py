@@ -2,6 +2,7 @@
 
 from mcxlib.tables.checks import intervals, summary, verify
 from mcxlib.tables.compare import closed_set, cross_dataset, further, overall
+from mcxlib.tables.cost import cost, cost_summary
 from mcxlib.tables.output import Display, show, wide, write, write_table
 from mcxlib.tables.stored import DATASETS, FACEFORENSICS, Run, find_runs, held_out, read_scores
 
@@ -11,6 +12,8 @@ __all__ = [
     "Display",
     "Run",
     "closed_set",
+    "cost",
+    "cost_summary",
     "cross_dataset",
     "find_runs",
     "further",

@@ -16,6 +16,7 @@ from mcxlib.tables.compare import (
     further,
     overall,
 )
+from mcxlib.tables.cost import cost
 
 NOTHING = "–"
 """What an empty cell shows."""
@@ -135,16 +136,18 @@ def write_table(table: pd.DataFrame, results_dir: Path | str) -> list[Path]:
 def write(runs_dir: Path | str, results_dir: Path | str, video: str = "mean") -> list[Path]:
     """Compute Tables 1 to 3 from the stored scores and write them; returns the files.
 
-    Where runs were scored on other data sets too, ``further.csv`` has their numbers.
+    ``cost.csv`` says how much arithmetic and time each run took. Where runs were scored on other
+    data sets too, ``further.csv`` has their numbers.
 
     ``video`` is Table 3's video-level score: mean, median or top_k. All three are computed before
     the first is written. Errors as :func:`closed_set`.
     """
     tables = [closed_set(runs_dir), overall(runs_dir), cross_dataset(runs_dir, video)]
-    others = further(runs_dir, video)
+    more = {"cost": cost(runs_dir), "further": further(runs_dir, video)}
     written = [path for table in tables for path in write_table(table, results_dir)]
-    if len(others):
-        written.append(Path(results_dir) / "further.csv")
-        with replacing(written[-1]) as temporary:
-            others.to_csv(temporary, index=False, encoding="utf-8", lineterminator="\n")
+    for name, table in more.items():
+        if len(table):
+            written.append(Path(results_dir) / f"{name}.csv")
+            with replacing(written[-1]) as temporary:
+                table.to_csv(temporary, index=False, encoding="utf-8", lineterminator="\n")
     return written
