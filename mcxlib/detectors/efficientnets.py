@@ -53,7 +53,7 @@ def create(
                 "others of that family"
             )
         network = found
-    blocks = [block for stage in network.blocks for block in stage]
+    blocks = [block for stage in network.blocks.children() for block in stage.children()]
     for number, block in enumerate(blocks):
         if drop_path and number:
             block.drop_path = DropPath(drop_path * number / len(blocks))
