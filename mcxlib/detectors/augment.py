@@ -7,9 +7,10 @@ references use; ranges are that package's defaults where a reference names none.
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torchvision.io import decode_jpeg, encode_jpeg
 from torchvision.transforms import v2
 
 _BYTE = 255.0
@@ -25,8 +26,10 @@ class Jpeg(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         quality = int(torch.randint(self.lowest, self.highest + 1, ()))
         pixels = (image.clamp(0, 1) * _BYTE).round().to(device="cpu", dtype=torch.uint8)
-        found = decode_jpeg(encode_jpeg(pixels.contiguous(), quality=quality))
-        return found.to(image.device, image.dtype) / _BYTE
+        backwards = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy()[..., ::-1])
+        _, code = cv2.imencode(".jpg", backwards, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        found = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))[..., ::-1].copy()
+        return torch.from_numpy(found).permute(2, 0, 1).to(image.device, image.dtype) / _BYTE
 
 
 class Lighting(nn.Module):
