@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := book
-.PHONY: book env test lint lab clean help
+.PHONY: book full env test lint lab clean help
 
 PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
@@ -41,6 +41,9 @@ book: $(STAMP)  ## (default) run the pipeline, build the book: results/book/_bui
 	@echo "==> running the pipeline on $(CORES) cores"
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(SNAKEMAKE) book $(ARGS)
 	@echo "==> done: open results/book/_build/html/index.html"
+
+full: override ARGS += --config full=1
+full: book  ## the same with the larger detectors of the tables too, which takes longer
 
 env: $(STAMP)  ## install everything into .venv, nothing else
 

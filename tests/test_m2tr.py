@@ -23,7 +23,7 @@ from mcxlib.detectors.m2tr_parts import (
     patch_attention,
 )
 
-SLIM = {"backbone": "slim_efficientnet", "side": 64, "depth": 2, "drop_path": 0.0}
+SLIM = {"backbone": "plain_efficientnet", "side": 64, "depth": 2, "drop_path": 0.0}
 
 
 def slim(**settings):
@@ -411,7 +411,7 @@ def test_wrong_masks_are_refused(masks, message):
     [
         ({"side": 300}, "must divide by 32"),
         ({"backbone": "resnet18"}, "'resnet18' is a ResNet; an EfficientNet is needed"),
-        ({"backbone": "slim_efficientnet", "pretrained": True}, "no published weights"),
+        ({"backbone": "plain_efficientnet", "pretrained": True}, "no published weights"),
     ],
 )
 def test_settings_that_cannot_be(settings, message):

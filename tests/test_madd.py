@@ -24,7 +24,7 @@ from mcxlib.detectors.madd_parts import (
     standardised,
 )
 
-SLIM = {"backbone": "slim_efficientnet", "side": 0, "width": 16}
+SLIM = {"backbone": "plain_efficientnet", "side": 0, "width": 16}
 BLUR = {
     "scale": 0.5,
     "kernel": 11,
@@ -557,7 +557,7 @@ _OTHER_PROCESS = """
 import sys
 import torch
 from mcxlib import detectors
-model = detectors.build("madd", backbone="slim_efficientnet", side=0, width=16).eval()
+model = detectors.build("madd", backbone="plain_efficientnet", side=0, width=16).eval()
 model.load_state_dict(torch.load(sys.argv[1], weights_only=True))
 images = torch.load(sys.argv[2], weights_only=True)
 with torch.no_grad():

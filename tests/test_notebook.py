@@ -58,7 +58,10 @@ def test_matrix_is_the_papers_nine_its_base_architecture_and_the_rows_without_pa
     assert [r.run_id for r in runs if r.detector != "mcx-api"] == [
         "api-net_rgb_seed0",
         "xception_rgb_seed0",
+        "supcon_rgb_seed0",
         "mesonet_rgb_seed0",
+        "bayar_rgb_seed0",
+        "cozzolino_rgb_seed0",
     ]
     assert runs[5].label == "MCX-API(RGB+CIELab)"
     assert [row.run_id(0) for row in matrix.rows("demo")] == [run.run_id for run in runs]

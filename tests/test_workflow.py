@@ -102,9 +102,16 @@ def test_an_environment_in_a_folder_with_a_space_is_one_word_of_each_command(unt
 
 def test_every_run_and_notebook_is_planned(untouched):
     counts = planned(snakemake(untouched, "-n", "book"))
-    assert counts["run"] == len(matrix.rows("demo")) == 12
+    assert counts["run"] == len(matrix.rows("demo")) == 15
     assert counts["notebook"] == len(list((ROOT / "notebooks").glob("*.ipynb")))
     assert counts["videos"] == counts["crops"] == counts["book"] == 1
+
+
+def test_the_larger_detectors_are_planned_when_asked_for(untouched):
+    said = snakemake(untouched, "-n", "book", "--config", "full=1")
+    rows = {row.run_id(0) for row in matrix.rows("paper")}
+    assert set(re.findall(r"output: results/demo/done/(\S+_seed0)\.json", said)) == rows
+    assert {"dcl_rgb_seed0", "m2tr_rgb_seed0", "madd_rgb_seed0"} <= rows
 
 
 def test_touched_and_commented_files_make_nothing_run_again(made):

@@ -2,7 +2,8 @@
 
 The paper's backbone is Xception (timm's ``legacy_xception``, 2048 features after global average
 pooling); its base architecture, API-Net, uses a ResNet. Every timm model with pooled features
-will do, and ``slim_xception`` is a small member of the Xception family for training on a CPU.
+will do; ``slim_xception`` and ``mini_xception`` are small members of the Xception family for
+training on a CPU.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import timm
 import torch
+from timm.layers import ConvNormAct
 from timm.models.resnet import ResNet
 from timm.models.xception import Xception
 from timm.models.xception_aligned import XceptionAligned
@@ -22,13 +24,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-SLIM = "slim_xception"
-"""The one name here that is not timm's."""
+SLIM, MINI = "slim_xception", "mini_xception"
+"""The two names here that are not timm's."""
 
 # Running statistics move this far towards a batch's own at each step. At torch's default, 0.1,
 # they lag behind the quickly changing weights of a run of a few hundred steps, and a network in
 # eval mode performs at chance long after its training loss has fallen.
-_SLIM_BN_MOMENTUM = 0.2
+_SMALL_BN_MOMENTUM = 0.2
 
 
 def create(
@@ -41,13 +43,14 @@ def create(
     """Build a feature extractor with random or pretrained weights.
 
     Args:
-        name: a timm model name, with or without a weights tag, or ``"slim_xception"``.
+        name: a timm model name, with or without a weights tag, ``"slim_xception"`` or
+            ``"mini_xception"``.
         in_channels: channels of the input images; timm adapts the first convolution of
             pretrained weights to them.
         pretrained: False for random weights; True for timm's published weights, downloaded on
             first use; or the path of a local file with the model's weights in timm's layout.
         bn_momentum: momentum of every BatchNorm's running statistics; None keeps the model's own
-            (slim_xception: 0.2).
+            (the two small ones: 0.2).
 
     Returns:
         A module that maps (B, in_channels, H, W) to pooled features (B, D), with D as its
@@ -60,9 +63,10 @@ def create(
     """
     if in_channels < 1:
         raise ValueError(f"in_channels must be at least 1, not {in_channels}")
-    backbone = (
-        _slim(in_channels, pretrained) if name == SLIM else _timm(name, in_channels, pretrained)
-    )
+    if name in _WIDTHS:
+        backbone = _small(name, in_channels, pretrained)
+    else:
+        backbone = _timm(name, in_channels, pretrained)
     # Some models end in a further layer after pooling, whose width timm stores under this name.
     backbone.num_features = getattr(backbone, "head_hidden_size", None) or backbone.num_features
     if bn_momentum is not None:
@@ -162,28 +166,36 @@ def _without_running_statistics(block: nn.Module) -> Iterator[None]:
             module.num_batches_tracked = count
 
 
-def _slim(in_channels: int, pretrained: bool | str | Path) -> nn.Module:
+# Xception's stem, entry and exit flow with three blocks in place of thirteen: few wide layers learn
+# more reliably in a short run than many; narrow where the maps are large, which is where the time
+# goes; and a total stride of 8, so that crops of 64 to 96 px keep maps of 8 to 12 for class
+# activation maps. Widths: after each of the stem's convolutions, then after each block.
+_WIDTHS = {SLIM: ((32, 64), (64, 128, 256)), MINI: ((16, 32), (64, 128, 192))}
+
+
+def _small(name: str, in_channels: int, pretrained: bool | str | Path) -> nn.Module:
     if pretrained:
-        raise ValueError(f"{SLIM} has no published weights; leave pretrained=False")
-    # Xception's stem, entry and exit flow with three blocks in place of thirteen: few wide layers
-    # learn more reliably in a short run than many; narrow where the maps are large, which is where
-    # the time goes; and a total stride of 8, so that crops of 64 to 96 px keep maps of 8 to 12 for
-    # class activation maps.
+        raise ValueError(f"{name} has no published weights; leave pretrained=False")
+    (first, second), widths = _WIDTHS[name]
     blocks: list[dict[str, Any]] = [
-        {"in_chs": 64, "out_chs": 64, "stride": 2},
-        {"in_chs": 64, "out_chs": 128, "stride": 2},
-        {"in_chs": 128, "out_chs": 256, "stride": 1},
+        {"in_chs": inputs, "out_chs": outputs, "stride": stride}
+        for inputs, outputs, stride in zip((second, *widths), widths, (2, 2, 1), strict=False)
     ]
     backbone = XceptionAligned(blocks, num_classes=0, in_chans=in_channels, global_pool="avg")
+    if (first, second) != (32, 64):  # timm's own stem
+        backbone.stem = nn.Sequential(
+            ConvNormAct(in_channels, first, kernel_size=3, stride=2),
+            ConvNormAct(first, second, kernel_size=3),
+        )
     for module in backbone.modules():
         if isinstance(module, _BatchNorm):
-            module.momentum = _SLIM_BN_MOMENTUM
+            module.momentum = _SMALL_BN_MOMENTUM
     return backbone
 
 
 def _timm(name: str, in_channels: int, pretrained: bool | str | Path) -> nn.Module:
     if not timm.is_model(name):
-        known = [*timm.list_models(), SLIM]
+        known = [*timm.list_models(), *_WIDTHS]
         close = difflib.get_close_matches(name, known, n=5, cutoff=0.5)
         hint = f"did you mean {', '.join(close)}?" if close else "see timm.list_models()"
         raise ValueError(f"unknown backbone {name!r}; {hint}")

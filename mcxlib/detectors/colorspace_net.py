@@ -22,7 +22,9 @@ class ColorspaceSettings(DetectorSettings):
     """Of a network that reads colour spaces through a timm backbone."""
 
     colorspace: str = Field("rgb", description="sec. 3, Table 1 and 3: colour spaces joined by +")
-    backbone: str = Field("legacy_xception", description="sec. 4.1; a timm name, or slim_xception")
+    backbone: str = Field(
+        "legacy_xception", description="sec. 4.1; a timm name; slim_, mini_xception"
+    )
     pretrained: bool = Field(False, description="not in the paper; the released code has False")
     dropout: float = Field(0.5, ge=0, lt=1, description="released code")
 
@@ -35,9 +37,9 @@ class ColorspaceSettings(DetectorSettings):
 
 SLIM = MappingProxyType(
     {
-        # About a million weights: what two CPU cores can train in a minute.
-        "demo": MappingProxyType({"backbone": "slim_xception"}),
-        "test": MappingProxyType({"backbone": "slim_xception"}),
+        # A quarter of a million weights: what a CPU core can train in a minute.
+        "demo": MappingProxyType({"backbone": backbones.MINI}),
+        "test": MappingProxyType({"backbone": backbones.SLIM}),
     }
 )
 

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mcxlib.detectors import backbones
 
-SLIM = "slim_efficientnet"
+SLIM = "plain_efficientnet"
 """The one name here that is not timm's."""
 
 _TF_MOMENTUM = 0.01
@@ -37,7 +37,7 @@ def create(
     """An EfficientNet without a classifier.
 
     Args:
-        name: of a timm model of that family, or ``"slim_efficientnet"``, which has strides of
+        name: of a timm model of that family, or ``"plain_efficientnet"``, which has strides of
             4, 8 and 16 where the published ones have 4, 16 and 32.
         pretrained: as :func:`mcxlib.detectors.backbones.create`.
         drop_path: stochastic depth: the share that the residual blocks rise to from 0.

@@ -29,7 +29,7 @@ class SupConSettings(DetectorSettings):
     """Of SupCon."""
 
     backbone: str = Field(
-        "legacy_xception", description="publication: Xception; a timm name, or slim_xception"
+        "legacy_xception", description="publication: Xception; a timm name, or slim_, mini_xception"
     )
     pretrained: bool = Field(False, description="not in the paper; MCX-API's row has False too")
     temperature: float = Field(0.07, gt=0, description="reference implementation")
@@ -86,7 +86,7 @@ class SupCon(Detector):
             "paper": {"lr": 0.05, "weight_decay": 1e-4, "schedule": "cosine", "freeze_epochs": 0},
             # Two views of each image cost twice the time, unless they are smaller. One schedule
             # for both stages: the head needs steps before the rate has fallen.
-            "demo": {"backbone": backbones.SLIM, "view_side": 48, "contrast_share": 0.5},
+            "demo": {"backbone": backbones.MINI, "view_side": 48, "contrast_share": 0.5},
             "test": {"backbone": backbones.SLIM, "view_side": 48, "contrast_share": 0.5},
         }
     )

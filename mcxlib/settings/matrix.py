@@ -50,11 +50,18 @@ _PAPER = (
     *(Row("mcx-api", spec) for spec in COLORSPACES),
     Row("api-net"),
     Row("xception"),
+    Row("supcon"),
     Row("mesonet"),
+    Row("bayar"),
+    Row("cozzolino"),
+)
+
+_LARGER = tuple(
+    Row(name) for name in ("efficientnet-b4", "f3-net", "dcl", "madd", "m2tr", "seferbekov")
 )
 
 ROWS = {
-    "paper": _PAPER,
+    "paper": _PAPER + _LARGER,
     "demo": _PAPER,
     # For the tests: one of each kind; the tables then also show rows that were not run.
     "test": (Row("mcx-api", "rgb"), Row("mcx-api", "rgb+ycbcr"), Row("api-net"), Row("mesonet")),
@@ -62,6 +69,10 @@ ROWS = {
 """preset -> its rows, in the order of the tables."""
 
 
-def rows(preset: str) -> tuple[Row, ...]:
-    """The rows of a preset."""
-    return ROWS[preset]
+FULL = {"demo": _LARGER}
+"""preset -> the rows that only `make full` adds: they would not fit into a quarter of an hour."""
+
+
+def rows(preset: str, full: bool = False) -> tuple[Row, ...]:
+    """The rows of a preset; with ``full``, those too that take longer."""
+    return ROWS[preset] + (FULL.get(preset, ()) if full else ())
