@@ -113,6 +113,22 @@ def test_arithmetic_is_counted_over_steps_and_validations(crop_tables, tmp_path)
     assert read_json(tmp_path / "provenance.json")["flop"] == pytest.approx(expected, rel=1e-3)
 
 
+def test_paired_batches_take_the_sources_from_the_rows(crop_tables, tmp_path):
+    rows, folder = crop_tables
+    rows = rows.assign(source=("real/" + rows["target_id"]).where(rows["is_fake"], ""))
+    config, history = fit((rows, folder), tmp_path / "paired", epochs=1, batches="paired")
+    train = rows[rows["split"] == "train"].reset_index(drop=True)
+    batches = list(session.batch_sampler(config, train, len(CLASSES)))
+    assert len(history) == len(batches) > 0
+    for batch in batches:
+        shown = train.iloc[batch]
+        fakes = shown[shown["is_fake"]]
+        assert set(fakes["source"]) == set(shown.loc[~shown["is_fake"], "video_id"])
+        assert (len(shown), fakes["class_index"].nunique()) == (12, 2)
+    with pytest.raises(ValueError, match="leave batches at 'random'"):
+        fit(crop_tables, tmp_path / "unknown", batches="paired")
+
+
 def test_selection_never_sees_the_test_split(few, tmp_path):
     """Other test labels, same run: nothing that training stores may change."""
     rows, folder = few

@@ -1,6 +1,7 @@
 """data.sampler: what every epoch's plan promises, resuming, several processes, errors."""
 
 from collections import Counter
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, TensorDataset
 
-from mcxlib.method.sampler import BalancedBatchSampler
+from mcxlib.method.sampler import BalancedBatchSampler, PairedBatchSampler
 
 
 @st.composite
@@ -170,3 +171,87 @@ def test_errors_name_the_thing():
         BalancedBatchSampler(labels).set_epoch(-1)
     with pytest.raises(ValueError, match="one-dimensional"):
         BalancedBatchSampler(labels[None])
+
+
+def paired_data(sources=12, frames=4, fakes=4):
+    """Labels and sources: of each source ``frames`` real images and as many of each fake class."""
+    labels = np.repeat(np.arange(fakes + 1), sources * frames)
+    names = [f"v{i % sources}" for i in range(len(labels))]
+    order = np.random.default_rng(0).permutation(len(labels))
+    return labels[order], [names[i] for i in order]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(4, 9), st.integers(1, 4), st.integers(2, 4), st.integers(0, 3))
+def test_every_fake_has_a_real_image_of_its_own_source_in_its_batch(
+    sources, frames, categories, epoch
+):
+    labels, names = paired_data(sources, frames)
+    sampler = PairedBatchSampler(labels, names, categories, 4, seed=5)
+    sampler.set_epoch(epoch)
+    batches = list(sampler)
+    assert len(batches) == len(sampler) > 0
+    shown = [i for batch in batches for i in batch]
+    assert len(set(shown)) == len(shown)
+    for batch in batches:
+        real = {names[i] for i in batch if labels[i] == 0}
+        assert len(real) == 4
+        kinds = {int(labels[i]) for i in batch} - {0}
+        assert len(kinds) == categories - 1
+        for kind in kinds:
+            assert {names[i] for i in batch if labels[i] == kind} == real
+        assert len(batch) == 4 * categories
+    # It ends only when no choice of classes has four sources left.
+    left = [set() for _ in range(5)]
+    for i in set(range(len(labels))) - set(shown):
+        left[labels[i]].add(names[i])
+    assert all(
+        len(left[0].intersection(*(left[k] for k in chosen))) < 4
+        for chosen in combinations(range(1, 5), categories - 1)
+    )
+
+
+def test_paired_batches_by_hand():
+    """Three sources, one image each of real and two fakes: the one batch there can be."""
+    labels, names = [0, 0, 0, 1, 1, 1, 2, 2, 2], ["a", "b", "c"] * 3
+    (batch,) = PairedBatchSampler(labels, names, 3, 3)
+    order = [names[i] for i in batch[:3]]
+    assert [(labels[i], names[i]) for i in batch] == [(k, n) for k in (0, 1, 2) for n in order]
+
+
+def test_images_of_unknown_source_are_never_drawn():
+    labels, names = paired_data()
+    hidden = {i for i, name in enumerate(names) if name == "v3" and labels[i] == 2}
+    names = ["" if i in hidden else name for i, name in enumerate(names)]
+    sampler = PairedBatchSampler(labels, names, 3, 4)
+    assert not hidden & {i for batch in sampler for i in batch}
+    assert sampler.left_out()[2] >= len(hidden)
+
+
+def test_paired_batches_are_shared_and_resumed_as_the_others():
+    labels, names = paired_data(frames=8)
+    whole = list(PairedBatchSampler(labels, names, 3, 4, seed=2))
+    shares = [PairedBatchSampler(labels, names, 3, 4, 2, rank=r, world_size=2) for r in (0, 1)]
+    even = len(whole) // 2 * 2
+    assert [batch for two in zip(*shares, strict=True) for batch in two] == whole[:even]
+    late = PairedBatchSampler(labels, names, 3, 4, seed=2)
+    late.set_epoch(0, start=3)
+    assert list(late) == whole[3:]
+    assert list(PairedBatchSampler(labels, names, 3, 4, seed=3)) != whole
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"per_category": 13}, r"need 13 sources .* and there are 12"),
+        ({"categories": 6}, r"and there are 0"),
+        ({"categories": 1}, r"at least 2 categories"),
+        ({"sources": ["v0"]}, r"1 sources for 240 labels"),
+        ({"sources": [""] * 240}, r"and there are 0; lower .* or leave batches at 'random'"),
+    ],
+)
+def test_what_cannot_be_paired_is_refused(change, message):
+    labels, names = paired_data()
+    given = {"sources": names, "categories": 3, "per_category": 4} | change
+    with pytest.raises(ValueError, match=message):
+        PairedBatchSampler(labels, **given)

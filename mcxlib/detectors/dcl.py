@@ -28,6 +28,7 @@ from mcxlib.detectors.dcl_losses import inter_loss, intra_loss, on_grid
 from mcxlib.detectors.dcl_memory import Follower, Memory
 from mcxlib.detectors.dcl_views import check_masks, two_views
 from mcxlib.detectors.distributed import gather
+from mcxlib.detectors.resize import scale
 
 _REAL_WEIGHT = 0.01
 """Reference: of real faces in the intra-instance loss."""
@@ -146,12 +147,8 @@ class DCL(Detector):
     def features(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, C): the last map's average."""
         check_images(images, self.name)
-        side = self.settings.side
-        if side and tuple(images.shape[2:]) != (side, side):
-            images = functional.interpolate(
-                images, (side, side), mode="bilinear", align_corners=False, antialias=True
-            )
-        maps = self.encoder.backbone.forward_features(self._planes(images))
+        planes = self._planes(scale(images, self.settings.side))
+        maps = self.encoder.backbone.forward_features(planes)
         return maps.mean((2, 3))
 
     def forward(self, images: Tensor) -> Tensor:

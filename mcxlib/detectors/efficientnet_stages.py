@@ -9,7 +9,6 @@ from timm.layers import DropPath
 from timm.models._efficientnet_builder import decode_arch_def, round_channels
 from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mcxlib.detectors import backbones
@@ -102,12 +101,3 @@ def stages(backbone: EfficientNet, maps: Tensor, first: int, last: int | None = 
 def top(backbone: EfficientNet, maps: Tensor) -> Tensor:
     """The map after the last stage -> the one that is pooled."""
     return backbone.bn2(backbone.conv_head(maps))
-
-
-def scaled(images: Tensor, side: int) -> Tensor:
-    """Images of ``side`` x ``side`` pixels; 0 leaves them as they are."""
-    if not side or tuple(images.shape[2:]) == (side, side):
-        return images
-    return functional.interpolate(
-        images, (side, side), mode="bilinear", align_corners=False, antialias=True
-    )

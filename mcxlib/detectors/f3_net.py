@@ -23,6 +23,7 @@ from torch.nn import functional
 from mcxlib.detectors import backbones
 from mcxlib.detectors.base import Detector, DetectorSettings, Published, check_images
 from mcxlib.detectors.dct import band, dct_matrix
+from mcxlib.detectors.resize import scale
 
 _WINDOW, _STRIDE, _PADDING, _BANDS = 10, 2, 4, 6
 """Publication, section 3.2: windows of 10 px every 2 px, six bands."""
@@ -221,15 +222,10 @@ class F3Net(Detector):
     def _streams(self, images: Tensor) -> list[Tensor]:
         """(B, 3, H, W) -> what each network sees; in float32 at least, whatever is asked for:
         small coefficients beside large ones are what it is about."""
-        side = self.settings.side
         with torch.autocast(images.device.type, enabled=False):
             half = images.dtype in (torch.float16, torch.bfloat16)
             exact = images.float() if half else images
-            if tuple(exact.shape[2:]) != (side, side):
-                exact = functional.interpolate(
-                    exact, (side, side), mode="bilinear", align_corners=False, antialias=True
-                )
-            exact = exact.contiguous().to(self.output.weight.dtype)
+            exact = scale(exact, self.settings.side).contiguous().to(self.output.weight.dtype)
             # FAD takes mean and deviation of 0.5 off; LFS counts in 8-bit values.
             return [
                 front(exact * 2 - 1 if name == "fad" else exact)

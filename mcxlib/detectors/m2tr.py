@@ -29,6 +29,7 @@ from mcxlib.detectors.m2tr_parts import (
     PatchAttention,
     mask_loss,
 )
+from mcxlib.detectors.resize import scale
 
 _OPENED = 2
 """The stage after which the rounds come: a quarter of the image's size."""
@@ -132,7 +133,7 @@ class M2TR(Detector):
     def _opened(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> the map after the rounds, (B, C, side / 4, side / 4)."""
         check_images(images, self.name)
-        images = efficientnet.scaled(images.to(self.classifier.weight.dtype), self.settings.side)
+        images = scale(images.to(self.classifier.weight.dtype), self.settings.side)
         maps = efficientnet.stem(self.backbone, (images - self.mean) / self.std)
         maps = efficientnet.stages(self.backbone, maps, 1, _OPENED)
         for one in self.rounds:

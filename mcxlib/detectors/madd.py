@@ -28,6 +28,7 @@ from mcxlib.detectors.madd_parts import (
     pool,
     standardised,
 )
+from mcxlib.detectors.resize import scale
 
 _SHALLOW, _MIDDLE = 2, 5
 """Stages whose maps are read for texture and for attention."""
@@ -192,7 +193,7 @@ class MaDD(Detector):
 
     def _ready(self, images: Tensor) -> Tensor:
         check_images(images, self.name)
-        return efficientnet.scaled(images.to(self.classifier.weight.dtype), self.settings.side)
+        return scale(images.to(self.classifier.weight.dtype), self.settings.side)
 
     def features(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, 256): what the last layer reads."""

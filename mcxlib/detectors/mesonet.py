@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mcxlib.detectors.base import Detector, DetectorSettings, Published, check_images
+from mcxlib.detectors.resize import scale
 
 _EPS, _MOMENTUM = 1e-3, 0.01
 """Keras's defaults for BatchNorm, which the reference uses."""
@@ -116,12 +117,7 @@ class MesoNet(Detector):
     def features(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, 16): the layer before the last."""
         check_images(images, self.name)
-        images = images.to(self.output.weight.dtype)
-        side = self.settings.side
-        if side and tuple(images.shape[2:]) != (side, side):
-            images = functional.interpolate(
-                images, (side, side), mode="bilinear", align_corners=False, antialias=True
-            )
+        images = scale(images.to(self.output.weight.dtype), self.settings.side)
         flat = self.to_grid(self.blocks(images)).contiguous().flatten(1)
         return functional.leaky_relu(self.hidden(self.drop(flat)), 0.1)
 

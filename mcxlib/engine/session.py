@@ -39,7 +39,7 @@ from mcxlib.engine.score import GROUP, score_rows
 from mcxlib.evaluate import metrics
 from mcxlib.evaluate.thresholds import best_threshold
 from mcxlib.files import clear_partial, space_explained, write_json, write_parquet
-from mcxlib.method.sampler import BalancedBatchSampler
+from mcxlib.method.sampler import BalancedBatchSampler, PairedBatchSampler
 from mcxlib.runs import RunFolder
 from mcxlib.settings.recipe import digest
 
@@ -141,13 +141,8 @@ class Session:
         self.dataset = crops.CropDataset(
             rows, self.data.folder, train.input_size, augment=True, seed=config.seed
         )
-        self.sampler = BalancedBatchSampler(
-            self.dataset.labels.numpy(),
-            min(train.categories, len(self.data.classes)),
-            train.per_category,
-            seed=config.seed,
-            rank=self.crew.rank,
-            world_size=self.crew.size,
+        self.sampler = batch_sampler(
+            config, rows, len(self.data.classes), self.crew.rank, self.crew.size
         )
         self.step: Any = None
         self._trained: tuple[bool, ...] = ()
@@ -496,6 +491,21 @@ class Session:
             seconds=round(self.seconds, 1),
             flop=None if math.isnan(self.at.flop) else self.at.flop,
         )
+
+
+def batch_sampler(
+    config: RunConfig, rows: pd.DataFrame, classes: int, rank: int = 0, world_size: int = 1
+) -> BalancedBatchSampler:
+    """The batches that ``config`` asks for, of the training rows; errors as the samplers'."""
+    train = config.train
+    labels = rows["class_index"].to_numpy()
+    categories, each = min(train.categories, classes), train.per_category
+    share = {"seed": config.seed, "rank": rank, "world_size": world_size}
+    if train.batches == "random":
+        return BalancedBatchSampler(labels, categories, each, **share)
+    made_from = rows["source"].fillna("") if "source" in rows else [""] * len(rows)
+    sources = np.where(rows["is_fake"].astype(bool), made_from, rows["video_id"])
+    return PairedBatchSampler(labels, sources.tolist(), categories, each, **share)
 
 
 def _finite(model: nn.Module) -> bool:

@@ -15,6 +15,7 @@ size, an epoch leaves out about 0.5 % of 90,000 images, 2.5 % of 3,600, 5 % of 1
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -111,7 +112,7 @@ class BalancedBatchSampler(Sampler[list[int]]):
         rng = np.random.default_rng([self.seed, epoch])
         unused = [rng.permutation(members).tolist() for members in self._members.values()]
         available = [c for c, left in enumerate(unused) if len(left) >= self.per_category]
-        plan = []
+        plan: list[list[int]] = []
         while len(available) >= self.categories:
             # The smallest of independent uniform keys: a uniform draw without replacement.
             keys = rng.random(len(available))
@@ -122,6 +123,9 @@ class BalancedBatchSampler(Sampler[list[int]]):
                 del left[-self.per_category :]
             plan.append(batch)
             available = [c for c in available if len(unused[c]) >= self.per_category]
+        return self._shared(plan)
+
+    def _shared(self, plan: list[list[int]]) -> list[list[int]]:
         if len(plan) < self.world_size:
             raise ValueError(
                 f"{len(plan)} batches cannot be shared among {self.world_size} processes; "
@@ -153,3 +157,82 @@ class BalancedBatchSampler(Sampler[list[int]]):
             name: sum(index not in shown for index in members.tolist())
             for name, members in self._members.items()
         }
+
+
+class PairedBatchSampler(BalancedBatchSampler):
+    """Batches in which every fake comes with a real image of its own source; not in the paper.
+
+    A batch has one real image of each of ``per_category`` sources, and one fake of the same source
+    in each of ``categories`` - 1 classes: as many images of as many classes as the paper's. Among
+    the combinations of classes that have enough sources left, one is drawn uniformly, and so are
+    its sources. No image is shown twice in an epoch, which ends when no combination is left: with
+    one real image for each fake of two classes, an epoch has fewer batches than the paper's.
+
+    Args:
+        labels: class of each image; 0 is real.
+        sources: of each image, the video it is of or was made from; "" if that is not known, and
+            then the image is never drawn.
+        categories, per_category, seed, rank, world_size: see :class:`BalancedBatchSampler`.
+
+    Raises:
+        ValueError: as there, or too few sources that show all classes of a batch.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[int] | np.ndarray,
+        sources: Sequence[str],
+        categories: int = 3,
+        per_category: int = 9,
+        seed: int = 0,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if len(sources) != len(labels):
+            raise ValueError(f"{len(sources)} sources for {len(labels)} labels")
+        if categories < 2:
+            raise ValueError(f"pairs need at least 2 categories, not {categories}")
+        self._by_source: dict[int, dict[str, list[int]]] = {}
+        for index, (label, source) in enumerate(zip(labels, sources, strict=True)):
+            if source:
+                self._by_source.setdefault(int(label), {}).setdefault(source, []).append(index)
+        super().__init__(labels, categories, per_category, seed, rank=rank, world_size=world_size)
+
+    def _check_sizes(self) -> None:
+        most = max((len(common) for _, common in self._combinations(self._by_source)), default=0)
+        if most < self.per_category:
+            raise ValueError(
+                f"paired batches need {self.per_category} sources with a real image and fakes of "
+                f"{self.categories - 1} classes each, and there are {most}; lower per_category or "
+                "categories, or leave batches at 'random'"
+            )
+
+    def _combinations(
+        self, left: dict[int, dict[str, list[int]]]
+    ) -> list[tuple[tuple[int, ...], list[str]]]:
+        """Every choice of fake classes with the sources that have an image left in each and a
+        real one."""
+        names = {c: {s for s, images in by.items() if images} for c, by in left.items()}
+        real, fakes = names.get(0, set()), sorted(c for c in names if c != 0)
+        return [
+            (chosen, sorted(real.intersection(*(names[c] for c in chosen))))
+            for chosen in combinations(fakes, self.categories - 1)
+        ]
+
+    def _plan(self, epoch: int) -> list[list[int]]:
+        rng = np.random.default_rng([self.seed, epoch])
+        left = {
+            c: {s: rng.permutation(by[s]).tolist() for s in sorted(by)}
+            for c, by in sorted(self._by_source.items())
+        }
+        plan: list[list[int]] = []
+        while usable := [
+            (chosen, common)
+            for chosen, common in self._combinations(left)
+            if len(common) >= self.per_category
+        ]:
+            chosen, common = usable[int(rng.integers(len(usable)))]
+            drawn = rng.permutation(common)[: self.per_category].tolist()
+            plan.append([left[c][source].pop() for c in (0, *chosen) for source in drawn])
+        return self._shared(plan)

@@ -14,8 +14,8 @@ from mcxlib.data.crops.rows import fingerprint
 from mcxlib.data.faces import contract as contracts
 from mcxlib.engine import fit as engine
 from mcxlib.engine import guard, processes
+from mcxlib.engine.session import batch_sampler
 from mcxlib.method import colorspace
-from mcxlib.method.sampler import BalancedBatchSampler
 from mcxlib.pipeline import data as data_steps
 from mcxlib.pipeline.common import alone, progress
 from mcxlib.settings import paths
@@ -142,10 +142,5 @@ def _training_data(config: RunConfig, workers: int | None) -> engine.TrainingDat
 def _check(config: RunConfig, training: engine.TrainingData) -> None:
     """All that the data alone can be refused for, before anything on disk is touched."""
     guard.check(config, training.rows)
-    train = config.train
-    BalancedBatchSampler(
-        training.part("train")["class_index"],
-        min(train.categories, len(training.classes)),
-        train.per_category,
-        world_size=processes.expected(),
-    )
+    rows = training.part("train").reset_index(drop=True)
+    batch_sampler(config, rows, len(training.classes), world_size=processes.expected())

@@ -16,6 +16,9 @@ class TrainConfig(BaseModel):
     input_size: int = Field(448, ge=32, description="sec. 4.1: 448 px shown to the network")
     categories: int = Field(3, ge=2, description="sec. 4.1: three random categories a batch")
     per_category: int = Field(9, ge=2, description="sec. 4.1: nine images of each")
+    batches: Literal["random", "paired"] = Field(
+        "random", description="sec. 4.1: random images; or each fake with a real one of its source"
+    )
     epochs: int = Field(100, ge=1, description="sec. 4.1")
     freeze_epochs: int = Field(8, ge=0, description="sec. 4.1: backbone frozen at first")
     optimizer: Literal["sgd", "adam", "adamw"] = Field("sgd", description="released code")
