@@ -344,7 +344,7 @@ def tables(
     videos: Videos = "",
     output: Output = None,
     video: Annotated[
-        str, typer.Option(help="a video's score from its frames': mean, median or top_k")
+        str, typer.Option(help="a video's score from its frames': mean, median, top_k, confident")
     ] = "mean",
 ) -> None:
     """Compute Tables 1 to 3 from the stored scores."""

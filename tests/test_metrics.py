@@ -211,6 +211,17 @@ def test_video_scores_drop_probabilities_and_what_is_not_constant():
     assert kept_missing["note"].isna().all()
 
 
+def test_confident_video_scores_by_hand():
+    """13 of 30 above 0.8: their mean; 28 of 30 below 0.2: theirs; 11 above 0.8: the mean of all."""
+    videos = {"a": [0.9] * 13 + [0.3] * 17, "b": [0.1] * 28 + [0.7] * 2, "c": [0.9] * 11 + [0.5]}
+    rows = [("set", name, True, "DF", score) for name, all_ in videos.items() for score in all_]
+    data = pd.DataFrame(
+        rows, columns=["dataset", "video_id", "is_fake", "manipulation", "fake_score"]
+    )
+    table = evaluate.video_scores(data, "confident").set_index("video_id")
+    assert table["fake_score"].to_dict() == pytest.approx({"a": 0.9, "b": 0.1, "c": 10.4 / 12})
+
+
 def test_video_scores_refuse_what_they_cannot_mean():
     data = frames()
     with pytest.raises(ValueError, match="mean, median, top_k"):

@@ -7,7 +7,7 @@ import pandas as pd
 
 from mcxlib.evaluate.checks import no_nan
 
-REDUCTIONS = ("mean", "median", "top_k")
+REDUCTIONS = ("mean", "median", "top_k", "confident")
 """Ways from the scores of a video's frames to the video's score."""
 
 
@@ -17,8 +17,9 @@ def video_scores(frames: pd.DataFrame, reduction: str = "mean", top_k: int = 5) 
     Args:
         frames: one row a frame, with columns dataset, video_id, is_fake, manipulation and
             fake_score.
-        reduction: ``"mean"`` (the default of the paper's released code), ``"median"``, or
-            ``"top_k"``: the mean of the ``top_k`` highest scores, of all if there are fewer.
+        reduction: ``"mean"`` (the default of the paper's released code), ``"median"``,
+            ``"top_k"``: the mean of the ``top_k`` highest scores, of all if there are fewer; or
+            ``"confident"``, see :func:`confident`.
         top_k: see above.
 
     Returns:
@@ -65,6 +66,8 @@ def video_scores(frames: pd.DataFrame, reduction: str = "mean", top_k: int = 5) 
         table["fake_score"] = scores.mean()
     elif reduction == "median":
         table["fake_score"] = scores.median()
+    elif reduction == "confident":
+        table["fake_score"] = scores.agg(lambda faces: confident(faces.to_numpy()))
     else:
         descending = frames.sort_values("fake_score", ascending=False, kind="stable")
         highest = descending.groupby(key, sort=False, observed=True, dropna=False).head(top_k)

@@ -78,8 +78,8 @@ def cross_dataset(runs_dir: Path | str, video: str = "mean") -> pd.DataFrame:
     """Table 3: three further data sets, video by video.
 
     ``video``: how a video's score comes from its frames'
-    (:func:`mcxlib.evaluate.videos.video_scores`): mean, median or top_k. Columns and errors as in
-    :func:`closed_set`; n_real and n_fake count videos.
+    (:func:`mcxlib.evaluate.videos.video_scores`): mean, median, top_k or confident.
+    Columns and errors as in :func:`closed_set`; n_real and n_fake count videos.
     """
     measure = partial(_cross, video=video)
     return _compare("Table 3", paper.table3(), find_runs(runs_dir), measure, ("bosc", "auc"))

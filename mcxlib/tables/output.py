@@ -139,8 +139,8 @@ def write(runs_dir: Path | str, results_dir: Path | str, video: str = "mean") ->
     ``cost.csv`` says how much arithmetic and time each run took. Where runs were scored on other
     data sets too, ``further.csv`` has their numbers.
 
-    ``video`` is Table 3's video-level score: mean, median or top_k. All three are computed before
-    the first is written. Errors as :func:`closed_set`.
+    ``video`` is Table 3's video-level score: mean, median, top_k or confident. All three tables
+    are computed before the first is written. Errors as :func:`closed_set`.
     """
     tables = [closed_set(runs_dir), overall(runs_dir), cross_dataset(runs_dir, video)]
     more = {"cost": cost(runs_dir), "further": further(runs_dir, video)}
