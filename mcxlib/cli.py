@@ -161,7 +161,8 @@ def _show_manifest(found: Any) -> None:
         expected = f" of {part.expected} published" if part.expected else ""
         missing = "" if part.present or part.optional else "  <- MISSING"
         empty = f", {part.empty} of them empty files" if part.empty else ""
-        typer.echo(f"  {part.part}: {part.found}{expected}{empty}{missing}")
+        beside = f", {part.ignored} other files or folders passed over" if part.ignored else ""
+        typer.echo(f"  {part.part}: {part.found}{expected}{empty}{beside}{missing}")
     for line in found.warnings():
         typer.echo(f"  {line}")
     for pair in datasets.leaks(table).itertuples():

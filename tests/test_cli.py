@@ -48,6 +48,15 @@ def test_manifest_says_what_is_there_and_what_is_not(mcx, tmp_path):
     assert "people in both train / test: 0 of 3" in said
 
 
+def test_manifest_counts_what_systems_left_beside_frames(mcx, tmp_path):
+    at = tmp_path / "videos/mine"
+    touch(at, "real/a/0.png", "real/a/1.png", "real/a/.DS_Store", "real/a/._0.png", "fake/b/0.png")
+    said = mcx("manifest", "--dataset", "mine")
+    assert "mine: 2 videos" in said
+    assert "  real: 1, 2 other files or folders passed over\n" in said
+    assert "  fake: 1\n" in said
+
+
 def test_what_is_wrong_is_named(mcx, tmp_path):
     with pytest.raises(FileNotFoundError, match="set MCX_VIDEOS"):
         mcx("manifest", "--dataset", "KoDF")
