@@ -37,7 +37,7 @@ class ColorspaceSettings(DetectorSettings):
 
 SLIM = MappingProxyType(
     {
-        # A quarter of a million weights: what a CPU core can train in a minute.
+        # Half a million weights with the head: what a CPU core can train in a minute and a half.
         "demo": MappingProxyType({"backbone": backbones.MINI}),
         "test": MappingProxyType({"backbone": backbones.SLIM}),
     }
