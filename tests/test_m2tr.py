@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from mcxlib import detectors
-from mcxlib.detectors import efficientnet_stages
+from mcxlib.detectors import efficientnets
 from mcxlib.detectors.m2tr_parts import (
     FrequencyFilter,
     Fusion,
@@ -410,7 +410,7 @@ def test_wrong_masks_are_refused(masks, message):
     ("settings", "message"),
     [
         ({"side": 300}, "must divide by 32"),
-        ({"backbone": "resnet18"}, "'resnet18' is a ResNet; an EfficientNet is needed"),
+        ({"backbone": "resnet18"}, "'resnet18' is no EfficientNet"),
         ({"backbone": "plain_efficientnet", "pretrained": True}, "no published weights"),
     ],
 )
@@ -421,7 +421,7 @@ def test_settings_that_cannot_be(settings, message):
 
 def test_stochastic_depth_rises_from_nothing():
     """Of 32 blocks, the ones that keep their shape; EfficientNet's 0.2 times index / 32."""
-    backbone = efficientnet_stages.create("tf_efficientnet_b4", drop_path=0.2)
+    backbone = efficientnets.create("tf_efficientnet_b4", drop_path=0.2)
     blocks = [block for stage in backbone.blocks for block in stage]
     rates = {i: b.drop_path.drop_prob for i, b in enumerate(blocks) if b.has_skip}
     assert len(blocks) == 32

@@ -79,7 +79,7 @@ class _Encoder(nn.Module):
         super().__init__()
         self.grid = settings.grid
         self.backbone = efficientnets.create(settings.backbone, settings.pretrained)
-        if settings.backbone != efficientnets.SLIM:
+        if settings.backbone not in efficientnets.SMALL:
             set_batchnorm_momentum(self.backbone, 0.1)  # as in the reference
         self.squeeze = nn.Conv2d(self.backbone.num_features, 1, 1)
 

@@ -1,4 +1,4 @@
-"""EfficientNets as feature extractors: timm's by name, and a small one for training on a CPU."""
+"""EfficientNets as feature extractors: timm's by name, and two small ones for training on a CPU."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from functools import partial
 from pathlib import Path
 
 from timm.layers import DropPath
-from timm.models._efficientnet_builder import decode_arch_def
+from timm.models._efficientnet_builder import decode_arch_def, round_channels
 from timm.models.efficientnet import EfficientNet
 from torch import nn
 
 from mcxlib.detectors import backbones
 from mcxlib.detectors.colorspace_net import IMAGENET_MEAN, IMAGENET_STD
 
-SLIM = "slim_efficientnet"
-"""The one name here that is not timm's."""
+SLIM, PLAIN = SMALL = "slim_efficientnet", "plain_efficientnet"
+"""The names here that are not timm's."""
 
 _TF_MOMENTUM = 0.01
 """0.99 in TensorFlow's counting (Tan and Le, 2019, section 5.2). timm's ``tf_`` models have the
 epsilon and the padding of the original, but torch's momentum."""
 
-_SLIM_MOMENTUM = 0.2
+_SMALL_MOMENTUM = 0.2
 """As for slim_xception: a short run's weights change too quickly for less."""
 
 
@@ -30,7 +30,8 @@ def create(
     """An EfficientNet without classifier: (B, channels, H, W) -> (B, D), D its ``num_features``.
 
     Args:
-        name: of one of timm's EfficientNets, or ``"slim_efficientnet"``.
+        name: of one of timm's EfficientNets, ``"slim_efficientnet"``, or ``"plain_efficientnet"``
+            for detectors that look at its second and fifth stage.
         pretrained: as for :func:`mcxlib.detectors.backbones.create`.
         channels: of its input.
         drop_path: how often the last block is left out for an image in training; the first never
@@ -40,17 +41,17 @@ def create(
         ValueError: no such network, no EfficientNet, or no published weights of it.
         RuntimeError: if pretrained weights cannot be had.
     """
-    if name == SLIM:
+    if name in SMALL:
         if pretrained:
-            raise ValueError(f"{SLIM} has no published weights; leave pretrained=False")
-        network = _slim(channels)
+            raise ValueError(f"{name} has no published weights; leave pretrained=False")
+        network = _slim(channels) if name == SLIM else _plain(channels)
     else:
         momentum = _TF_MOMENTUM if name.startswith("tf_") else None
         found = backbones.create(name, channels, pretrained, bn_momentum=momentum)
         if not isinstance(found, EfficientNet):
             raise ValueError(
-                f"{name!r} is no EfficientNet; valid: {SLIM}, tf_efficientnet_b0 to _b7 and timm's "
-                "others of that family"
+                f"{name!r} is no EfficientNet; valid: {SLIM}, {PLAIN}, tf_efficientnet_b0 "
+                "to _b7 and timm's others of that family"
             )
         network = found
     blocks = [block for stage in network.blocks.children() for block in stage.children()]
@@ -83,5 +84,28 @@ def _slim(channels: int) -> EfficientNet:
         stem_size=16,
         pad_type="same",
         act_layer=nn.SiLU,
-        norm_layer=partial(nn.BatchNorm2d, eps=1e-3, momentum=_SLIM_MOMENTUM),
+        norm_layer=partial(nn.BatchNorm2d, eps=1e-3, momentum=_SMALL_MOMENTUM),
+    )
+
+
+def _plain(channels: int) -> EfficientNet:
+    # Six stages, at strides of 2, 4, 8, 8, 8 and 16. Plain convolutions in place of those by
+    # channel, which two CPU cores are slow at.
+    stages = [
+        ["ds_r1_k3_s1_e1_c12"],
+        ["er_r1_k3_s2_e2_c12"],
+        ["er_r1_k3_s2_e2_c32"],
+        ["er_r1_k3_s1_e2_c32"],
+        ["er_r1_k3_s1_e2_c48"],
+        ["er_r1_k3_s2_e2_c96"],
+    ]
+    return EfficientNet(
+        decode_arch_def(stages),
+        num_classes=0,
+        num_features=192,
+        in_chans=channels,
+        stem_size=12,
+        act_layer=partial(nn.SiLU, inplace=True),
+        norm_layer=partial(nn.BatchNorm2d, momentum=_SMALL_MOMENTUM),
+        round_chs_fn=partial(round_channels, divisor=4),
     )

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mcxlib.detectors import efficientnet_stages as efficientnet
+from mcxlib.detectors import efficientnets
 from mcxlib.detectors.base import Detector, DetectorSettings, Published, check_images
 from mcxlib.detectors.m2tr_parts import (
     SCALES,
@@ -62,7 +63,7 @@ class M2TRSettings(DetectorSettings):
 
 _SLIM = MappingProxyType(
     {
-        "backbone": efficientnet.SLIM,
+        "backbone": efficientnets.PLAIN,
         "side": 64,
         "depth": 2,
         "drop_path": 0.0,
@@ -108,7 +109,7 @@ class M2TR(Detector):
 
     def __init__(self, settings: M2TRSettings, classes: tuple[str, ...]) -> None:
         super().__init__(settings, classes)
-        self.backbone = efficientnet.create(
+        self.backbone = efficientnets.create(
             settings.backbone, settings.pretrained, drop_path=settings.drop_path
         )
         width = efficientnet.channels(self.backbone, _OPENED)

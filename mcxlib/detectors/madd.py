@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mcxlib.detectors import efficientnet_stages as efficientnet
+from mcxlib.detectors import efficientnets
 from mcxlib.detectors.base import Detector, DetectorSettings, Published, check_images
 from mcxlib.detectors.distributed import gather
 from mcxlib.detectors.madd_losses import blurred_away, independence, moved_centres
@@ -83,7 +84,7 @@ class MaDDSettings(DetectorSettings):
 
 _SLIM = MappingProxyType(
     {
-        "backbone": efficientnet.SLIM,
+        "backbone": efficientnets.PLAIN,
         "side": 0,
         # Two passes a step, and textures for each map: fewer maps, and no time for two stages.
         "maps": 2,
@@ -133,7 +134,7 @@ class MaDD(Detector):
 
     def __init__(self, settings: MaDDSettings, classes: tuple[str, ...]) -> None:
         super().__init__(settings, classes)
-        self.backbone = efficientnet.create(
+        self.backbone = efficientnets.create(
             settings.backbone, settings.pretrained, drop_path=settings.drop_path
         )
         shallow, middle = (efficientnet.channels(self.backbone, n) for n in (_SHALLOW, _MIDDLE))

@@ -89,7 +89,7 @@ class Seferbekov(Detector):
         self.backbone = efficientnets.create(
             settings.backbone, settings.pretrained, drop_path=settings.drop_path
         )
-        if settings.backbone != efficientnets.SLIM:
+        if settings.backbone not in efficientnets.SMALL:
             set_batchnorm_momentum(self.backbone, 0.1)  # as in the reference
         for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
