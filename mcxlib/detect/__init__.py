@@ -1,0 +1,1 @@
+"""A file -> an answer: is it fake, how sure, and why."""
