@@ -15,13 +15,15 @@ def softmax(row: np.ndarray) -> np.ndarray:
 
 
 def reference(self_logits, other_logits, targets, margin=0.05, weight=1.0, reduction="mean"):
-    entropies, rankings = [], []
+    entropies, rankings, advantages = [], [], []
     for self_row, other_row, c in zip(self_logits, other_logits, targets, strict=True):
         p_self, p_other = softmax(self_row)[c], softmax(other_row)[c]
         entropies += [-np.log(p_self), -np.log(p_other)]
         rankings.append(max(0.0, p_other - p_self + margin))
+        advantages.append(p_self - p_other)
     reduce = np.mean if reduction == "mean" else np.sum
-    return reduce(entropies) + weight * reduce(rankings), reduce(entropies), reduce(rankings)
+    total = reduce(entropies) + weight * reduce(rankings)
+    return total, reduce(entropies), reduce(rankings), np.mean(advantages)
 
 
 def example(rows=10, classes=5, seed=0):

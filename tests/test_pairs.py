@@ -254,3 +254,18 @@ def test_errors_name_the_thing():
         mine_pairs(features, labels[:3])
     with pytest.raises(ValueError, match="integers"):
         mine_pairs(features, labels.float())
+
+
+def test_random_partners_are_of_the_right_kind_and_all_of_them_are_drawn():
+    labels = torch.tensor([0, 0, 0, 1, 1, 2, 2])
+    torch.manual_seed(0)
+    seen = [set() for _ in range(14)]
+    for _ in range(400):
+        pairs = mine_pairs(torch.zeros(7, 3), labels, "random", complete=True)
+        assert pairs.first.tolist() == [*range(7), *range(7)]
+        for found, partner in zip(seen, pairs.second.tolist(), strict=True):
+            found.add(partner)
+    for image in range(7):
+        same = {i for i in range(7) if labels[i] == labels[image] and i != image}
+        assert seen[image] == same
+        assert seen[7 + image] == {i for i in range(7) if labels[i] != labels[image]}

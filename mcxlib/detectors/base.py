@@ -72,6 +72,21 @@ class Detector(nn.Module):
         """How the paper's tables name a run of these settings."""
         return cls.paper_labels[0] if cls.paper_labels else cls.name
 
+    @property
+    def binary(self) -> bool:
+        """Whether it only tells real from fake, whatever classes the data have: its setting
+        ``outputs``, for detectors that leave the choice."""
+        return getattr(self.settings, "outputs", "classes") == "binary"
+
+    @property
+    def outputs(self) -> int:
+        """K, the width of the logits."""
+        return 2 if self.binary else len(self.classes)
+
+    def targets(self, labels: Tensor) -> Tensor:
+        """Labels (B,) as the loss takes them: of classes, or 0 for real and 1 for fake."""
+        return (labels > 0).long() if self.binary else labels
+
     # -- what is computed -------------------------------------------------------------------
 
     def forward(self, images: Tensor) -> Tensor:
@@ -80,18 +95,22 @@ class Detector(nn.Module):
 
     def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Images as :meth:`forward` takes them and labels (B,) -> scalars: "total", named parts."""
-        loss = functional.cross_entropy(self(images), labels)
+        loss = functional.cross_entropy(self(images).float(), self.targets(labels))
         return {"total": loss, "cross_entropy": loss.detach()}
 
     def log_probabilities(self, logits: Tensor) -> Tensor:
-        """(B, K) -> (B, 2): log p(real), log p(fake). All scores and maps come from these."""
+        """(B, K) -> (B, 2): log p(real), log p(fake). All scores and maps come from these. A
+        single output is the logit of fake."""
+        if logits.shape[1] == 1:
+            fake = logits[:, 0].float()
+            return torch.stack([functional.logsigmoid(-fake), functional.logsigmoid(fake)], dim=1)
         log_p = logits.float().log_softmax(1)
         return torch.stack([log_p[:, 0], log_p[:, 1:].logsumexp(1)], dim=1)
 
     def class_probabilities(self, logits: Tensor) -> Tensor | None:
         """(B, K) -> (B, number of classes), or None for a detector that only tells real from
         fake."""
-        return logits.float().softmax(1)
+        return logits.float().softmax(1) if logits.shape[1] == len(self.classes) else None
 
     def fake_score(self, logits: Tensor) -> Tensor:
         """(B, K) -> (B,) float64 in [0, 1]: larger is more likely fake, 0.5 the threshold."""
@@ -103,7 +122,9 @@ class Detector(nn.Module):
     @property
     def score_kind(self) -> str:
         """What :meth:`fake_score` is, in words that are stored beside the scores."""
-        return f"1 - p(real) of a softmax over {len(self.classes)} classes"
+        if self.outputs == 1:
+            return "sigmoid of one output, which is 1 for fake"
+        return f"1 - p(real) of a softmax over {self.outputs} classes"
 
     def features(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, D): what the last layer decides by.

@@ -72,7 +72,7 @@ class ColorspaceDetector(Detector):
             self.register_buffer(name, constant, persistent=False)
 
     def _add_head(self, settings: ColorspaceSettings) -> None:
-        self.classifier = nn.Linear(self.num_features, len(self.classes))
+        self.classifier = nn.Linear(self.num_features, self.outputs)
         self.drop = nn.Dropout(settings.dropout)
 
     def embed(self, images: Tensor) -> Tensor:

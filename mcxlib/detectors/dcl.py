@@ -125,8 +125,7 @@ class DCL(Detector):
         super().__init__(settings, classes)
         self.encoder = _Encoder(settings)
         width = self.encoder.backbone.num_features
-        self.binary = settings.outputs == "binary"
-        self.classifier = nn.Linear(width, 2 if self.binary else len(classes))
+        self.classifier = nn.Linear(width, self.outputs)
         self.drop = nn.Dropout(settings.dropout)
         self.key = Follower(self.encoder)
         self.memory = Memory(
@@ -177,7 +176,7 @@ class DCL(Detector):
         first, second, masks = two_views(images, masks, size)
         maps, queries = self.encoder(self._planes(first))
         logits = self.classifier(self.drop(maps.mean((2, 3)))).float()
-        cross_entropy = functional.cross_entropy(logits, fake.long() if self.binary else labels)
+        cross_entropy = functional.cross_entropy(logits, self.targets(labels))
         keys, all_keys = self.key(self.encoder, self._planes(second))
         if self.training:
             self.memory.remember(all_keys, gather(fake))
@@ -201,15 +200,6 @@ class DCL(Detector):
         self.key.follow(self.encoder, self.settings.key_momentum)
 
     # -- scores -----------------------------------------------------------------------------
-
-    def class_probabilities(self, logits: Tensor) -> Tensor | None:
-        if self.binary and len(self.classes) > 2:
-            return None
-        return super().class_probabilities(logits)
-
-    @property
-    def score_kind(self) -> str:
-        return f"1 - p(real) of a softmax over {self.classifier.out_features} classes"
 
     def cam_layer(self) -> nn.Module:
         return backbones.cam_layer(self.encoder.backbone)

@@ -10,7 +10,6 @@ import torch
 from pydantic import BaseModel, Field
 from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mcxlib.detectors import efficientnets
 from mcxlib.detectors.base import (
@@ -92,10 +91,8 @@ class EfficientNetB4(Detector):
         ):
             constant = torch.tensor(values).view(1, 3, 1, 1)
             self.register_buffer(name, constant, persistent=False)
-        self.binary = settings.outputs == "binary"
         self.drop = nn.Dropout(settings.dropout)
-        outputs = 2 if self.binary else len(self.classes)
-        self.classifier = nn.Linear(self.backbone.num_features, outputs)
+        self.classifier = nn.Linear(self.backbone.num_features, self.outputs)
 
     def features(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, D), after pooling; D is 1792 for B4."""
@@ -108,21 +105,6 @@ class EfficientNetB4(Detector):
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] -> logits (B, K)."""
         return self.classifier(self.drop(self.features(images)))
-
-    def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Cross-entropy over the classes, or over real and fake."""
-        targets = (labels > 0).long() if self.binary else labels
-        loss = functional.cross_entropy(self(images).float(), targets)
-        return {"total": loss, "cross_entropy": loss.detach()}
-
-    def class_probabilities(self, logits: Tensor) -> Tensor | None:
-        if self.binary and len(self.classes) > 2:
-            return None
-        return super().class_probabilities(logits)
-
-    @property
-    def score_kind(self) -> str:
-        return f"1 - p(real) of a softmax over {self.classifier.out_features} classes"
 
     def cam_layer(self) -> nn.Module:
         """The activation behind the last convolution."""

@@ -195,6 +195,7 @@ class F3Net(Detector):
         "to 299 px"
     )
     licence: ClassVar[str] = "not stated (re-implementation)"
+    outputs = 1
     settings: F3NetSettings
 
     def __init__(self, settings: F3NetSettings, classes: tuple[str, ...]) -> None:
@@ -257,17 +258,6 @@ class F3Net(Detector):
         logits = self(images)[:, 0].float()
         loss = functional.binary_cross_entropy_with_logits(logits, (labels > 0).float())
         return {"total": loss, "cross_entropy": loss.detach()}
-
-    def log_probabilities(self, logits: Tensor) -> Tensor:
-        fake = logits[:, 0].float()
-        return torch.stack([functional.logsigmoid(-fake), functional.logsigmoid(fake)], dim=1)
-
-    def class_probabilities(self, logits: Tensor) -> Tensor | None:
-        return None
-
-    @property
-    def score_kind(self) -> str:
-        return "sigmoid of one output, which is 1 for fake"
 
     def cam_layer(self) -> nn.Module:
         """Of FAD's stream, where there is one."""

@@ -129,6 +129,7 @@ class MaDD(Detector):
         "batches; faces cut as for the other rows, then scaled to 380 px"
     )
     licence: ClassVar[str] = "not stated"
+    outputs = 2
     settings: MaDDSettings
     centres: Tensor
 
@@ -276,13 +277,6 @@ class MaDD(Detector):
             "augmented": functional.cross_entropy(self.classifier(again).float(), targets),
             "match": (moved * others).mean(),
         }
-
-    def class_probabilities(self, logits: Tensor) -> Tensor | None:
-        return None if len(self.classes) > 2 else super().class_probabilities(logits)
-
-    @property
-    def score_kind(self) -> str:
-        return "1 - p(real) of a softmax over 2 classes"
 
     def cam_layer(self) -> nn.Module:
         return self.backbone.bn2

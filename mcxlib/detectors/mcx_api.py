@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from mcxlib.detectors.colorspace_net import SLIM, ColorspaceDetector, ColorspaceSettings
@@ -25,12 +25,29 @@ class PairSettings(ColorspaceSettings):
     """Of attentive pairwise interaction."""
 
     hidden: int = Field(512, ge=1, description="released code: width of the mutual vector's MLP")
-    distance: Literal["euclidean", "cosine"] = Field("euclidean", description="sec. 4.1")
+    outputs: Literal["classes", "binary"] = Field(
+        "classes", description="sec. 4.1: one a class; or two, real and fake"
+    )
+    distance: Literal["euclidean", "cosine", "random"] = Field(
+        "euclidean", description="sec. 4.1; random: any image of the right kind is the partner"
+    )
+    gates: Literal["pair", "alone"] = Field(
+        "pair", description="eq. 1; alone: each image is its own partner, nothing is compared"
+    )
     margin: float = Field(0.05, ge=0, description="sec. 4.1: epsilon of eq. 4")
     rank_weight: float = Field(1.0, ge=0, description="sec. 4.1: lambda of eq. 5")
     mining: Literal["process", "gathered"] = Field(
         "process", description="several processes: pairs within each batch, or over all of them"
     )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PairSettings:
+        if self.outputs == "binary" and self.mining == "gathered":
+            raise ValueError(
+                "outputs=binary leaves some batches without a real image, and then processes "
+                "cannot share their pairs evenly; use mining=process"
+            )
+        return self
 
 
 class MCXAPI(ColorspaceDetector):
@@ -89,12 +106,14 @@ class MCXAPI(ColorspaceDetector):
         gathered = settings.mining == "gathered" and size > 1
         if gathered:
             features, labels = gather(features.float()), gather(labels)
-        # The sampler gives several images of several classes: every image has both partners.
-        pairs = mine_pairs(features, labels, settings.distance, complete=True)
+        labels = self.targets(labels)
+        # The sampler gives several images of several classes: every image has both partners,
+        # unless only real and fake are told apart and the batch has no real one.
+        pairs = mine_pairs(features, labels, settings.distance, complete=not self.binary)
         first, second = pairs
         if gathered:
             first, second = (p.view(2, size, -1)[:, rank].flatten() for p in pairs)
-        out = self.interact(features[first], features[second])
+        out = self._compare(features[first], features[second])
         self_logits = self.classify(torch.cat([out.first_self, out.second_self]))
         other_logits = self.classify(torch.cat([out.first_other, out.second_other]))
         targets = labels[torch.cat([first, second])]
@@ -103,4 +122,11 @@ class MCXAPI(ColorspaceDetector):
             "total": loss.total,
             "cross_entropy": loss.cross_entropy.detach(),
             "score_ranking": loss.score_ranking.detach(),
+            "self_minus_other": loss.self_minus_other,
         }
+
+    def _compare(self, first: Tensor, second: Tensor) -> Interaction:
+        if self.settings.gates == "pair":
+            return self.interact(first, second)
+        one, two = self.interact(first, first), self.interact(second, second)
+        return Interaction(one.first_self, one.first_other, two.first_self, two.first_other)

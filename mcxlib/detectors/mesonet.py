@@ -97,6 +97,7 @@ class MesoNet(Detector):
     published: ClassVar[Published | None] = Published(28_615, 1, MappingProxyType({}))
     deviations: ClassVar[str] = "faces cut as for the other rows, then scaled to 256 px"
     licence: ClassVar[str] = "Apache-2.0"
+    outputs = 1
     settings: MesoNetSettings
 
     def __init__(self, settings: MesoNetSettings, classes: tuple[str, ...]) -> None:
@@ -133,9 +134,6 @@ class MesoNet(Detector):
     def log_probabilities(self, logits: Tensor) -> Tensor:
         real = logits[:, 0].float()
         return torch.stack([functional.logsigmoid(real), functional.logsigmoid(-real)], dim=1)
-
-    def class_probabilities(self, logits: Tensor) -> Tensor | None:
-        return None
 
     @property
     def score_kind(self) -> str:

@@ -80,6 +80,7 @@ class Seferbekov(Detector):
         "scaled to 380 px; a video's score is the frames' mean"
     )
     licence: ClassVar[str] = "MIT"
+    outputs = 1
     settings: SeferbekovSettings
     mean: Tensor
     std: Tensor
@@ -132,17 +133,6 @@ class Seferbekov(Detector):
         )
         parts = {"fake": of_fakes.detach(), "real": of_real.detach()}
         return {"total": (of_fakes + of_real) / 2} | parts
-
-    def log_probabilities(self, logits: Tensor) -> Tensor:
-        fake = logits[:, 0].float()
-        return torch.stack([functional.logsigmoid(-fake), functional.logsigmoid(fake)], dim=1)
-
-    def class_probabilities(self, logits: Tensor) -> Tensor | None:
-        return None
-
-    @property
-    def score_kind(self) -> str:
-        return "sigmoid of one output, which is 1 for fake"
 
     def cam_layer(self) -> nn.Module:
         return backbones.cam_layer(self.backbone)

@@ -10,10 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
-import torch
 from pydantic import BaseModel, Field
-from torch import Tensor, nn
-from torch.nn import functional
 
 from mcxlib.detectors.base import Published
 from mcxlib.detectors.colorspace_net import SLIM, ColorspaceDetector, ColorspaceSettings
@@ -46,32 +43,9 @@ class Xception(ColorspaceDetector):
     licence: ClassVar[str] = "MIT (FaceForensics++)"
     settings: XceptionSettings
 
-    def _add_head(self, settings: ColorspaceSettings) -> None:
-        assert isinstance(settings, XceptionSettings)
-        self.binary = settings.outputs == "binary"
-        self.classifier = nn.Linear(self.num_features, 2 if self.binary else len(self.classes))
-        self.drop = nn.Dropout(settings.dropout)
-
     @classmethod
     def label(cls, settings: BaseModel) -> str:
         assert isinstance(settings, ColorspaceSettings)
         if settings.colorspace == "rgb":
             return "Xception"
         return f"Xception({colorspaces.label(settings.colorspace)})"
-
-    def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        targets = (labels > 0).long() if self.binary else labels
-        loss = functional.cross_entropy(self(images).float(), targets)
-        return {"total": loss, "cross_entropy": loss.detach()}
-
-    def class_probabilities(self, logits: Tensor) -> Tensor | None:
-        if self.binary and len(self.classes) > 2:
-            return None
-        return super().class_probabilities(logits)
-
-    @property
-    def score_kind(self) -> str:
-        return f"1 - p(real) of a softmax over {self.classifier.out_features} classes"
-
-    def fake_score(self, logits: Tensor) -> Tensor:
-        return 1 - torch.softmax(logits.float(), 1)[:, 0].double()

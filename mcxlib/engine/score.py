@@ -186,14 +186,8 @@ def embed_rows(
 
 def _columns(model: Detector) -> list[str]:
     """Names of what is stored of each image: fake_score first."""
-    known = model.class_probabilities(torch.zeros(1, _outputs_of(model)))
+    known = model.class_probabilities(torch.zeros(1, model.outputs))
     return ["fake_score", *(f"p_{name}" for name in model.classes if known is not None)]
-
-
-def _outputs_of(model: Detector) -> int:
-    """Width of the logits: of the last linear layer."""
-    layers = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
-    return layers[-1].out_features
 
 
 def _outputs(model: Detector, images: Tensor, device: torch.device, precision: str) -> np.ndarray:

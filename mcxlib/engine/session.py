@@ -9,6 +9,7 @@ import gc
 import math
 import shutil
 import signal
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -60,6 +61,8 @@ class TrainingData:
     classes: tuple[str, ...] = CLASSES
     about: dict[str, Any] = field(default_factory=dict)
     """Data set, protocol, whether it is synthetic: for the weights' card."""
+    start: Path | None = None
+    """Weights to begin with."""
 
     def part(self, split: str) -> pd.DataFrame:
         return self.rows[self.rows["split"] == split]
@@ -162,7 +165,13 @@ class Session:
         """Which videos are trained and selected on, so that nobody tests on them later."""
         names = ["dataset", "video_id", "split", "is_fake", "content", "target_id", "donor_id"]
         rows = self.data.rows[self.data.rows["split"].isin(["train", "val"])]
-        return rows[[n for n in names if n in rows]].drop_duplicates("video_id")
+        own = rows[[n for n in names if n in rows]].drop_duplicates("video_id")
+        before = RunFolder(self.data.start.parent).videos if self.data.start else None
+        if before is None or not before.is_file():
+            return own
+        # What it began with has seen videos too.
+        both = pd.concat([own, pd.read_parquet(before)], ignore_index=True)
+        return both.drop_duplicates(["dataset", "video_id"])
 
     def _network(self) -> Detector:
         hardware = self.hardware
@@ -193,6 +202,11 @@ class Session:
         state = self.crew.share(self._stored(made_by) if self.crew.rank == 0 else None)
         if state is None:
             self.at.recipe, self.at.engine = made_by, engine
+            if self.data.start:
+                part = self.config.train.start_part
+                told = weights.begin_with(self.model, self.data.start, part)
+                if self.crew.rank == 0:
+                    print(f"{self.config.run_id}: {told}", file=sys.stderr)
             return
         if state.engine != engine:
             raise ValueError(

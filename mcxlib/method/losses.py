@@ -17,6 +17,9 @@ class PairLoss(NamedTuple):
     total: Tensor
     cross_entropy: Tensor
     score_ranking: Tensor
+    self_minus_other: Tensor
+    """Mean of p_self(c) - p_other(c), without a gradient: what the ranking is to raise above the
+    margin."""
 
 
 def pair_loss(
@@ -66,10 +69,12 @@ def pair_loss(
     self_log_p = self_logits.to(dtype).log_softmax(dim=1).gather(1, index)
     other_log_p = other_logits.to(dtype).log_softmax(dim=1).gather(1, index)
     surprise = -torch.cat([self_log_p, other_log_p])
-    violation = (other_log_p.exp() - self_log_p.exp() + margin).clamp(min=0)
+    excess = other_log_p.exp() - self_log_p.exp()
+    violation = (excess + margin).clamp(min=0)
     reduce = torch.mean if reduction == "mean" else torch.sum
     cross_entropy, score_ranking = reduce(surprise), reduce(violation)
-    return PairLoss(cross_entropy + weight * score_ranking, cross_entropy, score_ranking)
+    total = cross_entropy + weight * score_ranking
+    return PairLoss(total, cross_entropy, score_ranking, -excess.detach().mean())
 
 
 def _check(

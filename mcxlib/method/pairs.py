@@ -13,8 +13,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-DISTANCES = ("euclidean", "cosine")
-"""The distances the paper names; its experiments' code uses the first by default."""
+DISTANCES = ("euclidean", "cosine", "random")
+"""The two distances the paper names, of which its experiments' code uses the first by default, and
+one drawn anew for every two images: partners at random, to see what the nearest ones are worth."""
 
 LARGE = 128
 """From this many images on, distances are first bounded by a matrix product (on the CPU)."""
@@ -49,8 +50,8 @@ def mine_pairs(
     Args:
         features: (B, D), floating point. Compared in float32, or float64 if given so.
         labels: (B,), integer, on the features' device or on the CPU.
-        distance: ``"euclidean"`` or ``"cosine"`` (1 - cosine similarity; a zero vector is at
-            distance 1 from everything).
+        distance: ``"euclidean"``, ``"cosine"`` (1 - cosine similarity; a zero vector is at
+            distance 1 from everything) or ``"random"`` (drawn from torch's generator).
         complete: see above. A broken promise raises when labels are on the CPU; elsewhere it is
             not looked at and gives wrong pairs.
 
@@ -79,19 +80,26 @@ def mine_pairs(
             "pass complete=False"
         )
 
-    points, apart = _points(features.detach(), distance)
     candidates = candidates.to(features.device)
-    nearest = None
-    if images >= LARGE and looking and features.device.type == "cpu" and not apart.any():
-        nearest = _nearest_by_products(points, candidates)
-    if nearest is None:
-        nearest = _nearest(_distances(points, apart), candidates)
+    if distance == "random":
+        nearest = _nearest(torch.rand(images, images, device=features.device), candidates)
+    else:
+        exact = images < LARGE or not looking
+        nearest = _nearest_features(*_points(features.detach(), distance), candidates, exact)
     anchors = torch.arange(images, device=features.device).repeat(2)
     if complete:
         return Pairs(anchors, nearest)
     # The one place that has to know a number on the host: how many pairs there are.
     found = has_partner.nonzero().flatten().to(features.device, non_blocking=True)
     return Pairs(anchors[found], nearest[found])
+
+
+def _nearest_features(points: Tensor, apart: Tensor, candidates: Tensor, exact: bool) -> Tensor:
+    if not exact and points.device.type == "cpu" and not apart.any():
+        nearest = _nearest_by_products(points, candidates)
+        if nearest is not None:
+            return nearest
+    return _nearest(_distances(points, apart), candidates)
 
 
 def _check(features: Tensor, labels: Tensor) -> None:

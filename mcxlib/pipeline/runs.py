@@ -15,6 +15,7 @@ from mcxlib.data.faces import contract as contracts
 from mcxlib.engine import fit as engine
 from mcxlib.engine import guard, processes
 from mcxlib.engine.session import batch_sampler
+from mcxlib.files import digest
 from mcxlib.method import colorspace
 from mcxlib.pipeline import data as data_steps
 from mcxlib.pipeline.common import alone, progress
@@ -35,18 +36,43 @@ def check_retrain(value: str) -> str:
 
 def run_folder(config: RunConfig) -> runs.RunFolder:
     """Where the run of ``config`` lies."""
-    return runs.RunFolder(paths.runs(data_steps.home_of(config)) / config.run_id)
+    home = paths.runs(data_steps.home_of(config))
+    return runs.RunFolder(home / config.data.study / config.run_id)
+
+
+def start_weights(config: RunConfig) -> Path | None:
+    """The weights that training begins with; None for fresh ones.
+
+    Raises:
+        FileNotFoundError: there are none of that name.
+    """
+    name = config.train.start_from
+    if not name:
+        return None
+    of_run = runs.RunFolder(paths.runs(data_steps.home_of(config)) / name).weights
+    for path in (Path(name).expanduser(), of_run):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(
+        f"start_from={name}: no such file, and no weights at {of_run}; train that run first, or "
+        "give a file of weights"
+    )
 
 
 def run_recipe(config: RunConfig, data: str | None = None) -> dict[str, Any]:
     """What decides the weights of ``config``; ``data`` is the fingerprint of its rows, if known."""
     spaces = colorspace.parse(config.colorspace)
     settings = config.train.model_dump(mode="json") | config.model.model_dump(mode="json")
+    try:
+        start = start_weights(config)
+    except FileNotFoundError:
+        start = None  # gone since: a finished run is none the worse for it
     return recipes.recipe(
         detectors.modules()[config.detector],
         settings,
         data,
         also=[f"{colorspace.__name__}.{name}" for name in spaces],
+        start=digest(start) if start else None,
     )
 
 
@@ -136,7 +162,9 @@ def _training_data(config: RunConfig, workers: int | None) -> engine.TrainingDat
         "protocol": data_steps.protocol_used(config, name) or at.protocol,
         "synthetic": bool(manifest["synthetic"].any()),
     }
-    return engine.TrainingData(rows, at.crops, contracts.contract(config.data), classes, about)
+    return engine.TrainingData(
+        rows, at.crops, contracts.contract(config.data), classes, about, start_weights(config)
+    )
 
 
 def _check(config: RunConfig, training: engine.TrainingData) -> None:

@@ -13,6 +13,9 @@ class DataConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     preset: str = Field("demo", description="names the folders that data and runs lie in")
+    study: str = Field(
+        "", pattern="^[a-z0-9-]*$", description="folder of runs that are no rows of the tables"
+    )
     videos: Literal["distributed", "rendered"] = Field(
         "distributed", description="data sets as distributed ($MCX_VIDEOS), or the drawn people"
     )

@@ -41,6 +41,7 @@ def recipe(
     settings: Mapping[str, Any],
     data: str | None = None,
     also: Iterable[str] = (),
+    start: str | None = None,
 ) -> dict[str, Any]:
     """The recipe of a run, ready for JSON.
 
@@ -49,14 +50,16 @@ def recipe(
         settings: every setting of training and detector, by name.
         data: fingerprint of the rows trained on; None if it is not known.
         also: further modules whose code decides, such as those of the colour spaces.
+        start: digest of the weights that training begins with; None for fresh ones.
     """
-    return {
+    made_by = {
         "format": FORMAT,
         "engine": ENGINE,
         "code": code(module, *sorted(also)),
         "settings": dict(sorted(settings.items())),
         "data": data,
     }
+    return made_by | ({"start": start} if start else {})
 
 
 def digest(made_by: Mapping[str, Any]) -> str:
@@ -72,7 +75,7 @@ def differences(
     """In what a stored recipe differs from today's: "code of method.losses", "lr", "data".
 
     A setting that was not there when the run was made counts only where it is not its default.
-    Fingerprints of data are compared where both are known.
+    Fingerprints of data and of weights begun with are compared where both are known.
     """
     if not stored or stored.get("format") != FORMAT:
         return ["a recipe that older code did not write down"]
@@ -91,8 +94,10 @@ def differences(
         new = now["settings"].get(name, (defaults or {}).get(name, missing))
         if old != new:
             found.append(f"setting {name}")
-    if stored["data"] and now["data"] and stored["data"] != now["data"]:
-        found.append("data")
+    for name, what in (("data", "data"), ("start", "weights begun with")):
+        before, after = stored.get(name), now.get(name)
+        if before and after and before != after:
+            found.append(what)
     return found
 
 

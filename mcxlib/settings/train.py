@@ -31,4 +31,10 @@ class TrainConfig(BaseModel):
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(
         "32-true", description="not in the paper; 16-mixed scales the loss"
     )
+    start_from: str = Field(
+        "", description="weights to begin with: a run's name or a file; not in the paper"
+    )
+    start_part: Literal["all", "backbone"] = Field(
+        "all", description="begin with all that fits, or with the backbone alone"
+    )
     seed: int = Field(0, ge=0, description="of weights, batches and augmentation")

@@ -1,0 +1,160 @@
+"""Does pairing help? Runs that differ from the paper's method in one thing each.
+
+All of one seed begin with the backbone of the same plain classifier and a fresh head, and are
+trained for the same few epochs: what a study of this size costs is a small part of what as many
+whole trainings would, and what differs is what the last steps did. Where no such classifier is
+named (the paper's preset), each is trained from the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from mcxlib import config as configs
+from mcxlib import pipeline
+from mcxlib.config import RunConfig
+from mcxlib.evaluate import metrics
+from mcxlib.evaluate.videos import video_scores
+
+STUDY = "ablation"
+
+SEEDS = (0, 1, 2)
+
+START = "xception"
+"""The plain classifier that they begin with: same backbone, no pairs."""
+
+
+@dataclass(frozen=True)
+class Variation:
+    """One thing that is done otherwise."""
+
+    name: str
+    what: str
+    """In words, for a table."""
+    detector: str = "mcx-api"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+VARIATIONS = (
+    Variation("pairs", "the paper's method"),
+    Variation("no ranking", "no ranking loss (lambda 0)", settings={"rank_weight": 0.0}),
+    Variation("alone", "gates without the other image", settings={"gates": "alone"}),
+    Variation("cosine", "partners nearest by cosine", settings={"distance": "cosine"}),
+    Variation("random", "partners at random", settings={"distance": "random"}),
+    Variation("sources", "each fake with its own source", settings={"batches": "paired"}),
+    Variation("binary", "two classes", settings={"outputs": "binary"}),
+    Variation("no pairs", "plain cross-entropy", START),
+    Variation(
+        "no pairs, sources", "plain, each fake with its source", START, {"batches": "paired"}
+    ),
+    Variation("no pairs, binary", "plain, two classes", START, {"outputs": "binary"}),
+)
+
+_SHORT = {"epochs": 2, "lr": 1e-3, "start_part": "backbone"}
+"""Of the demo and the tests."""
+
+
+def start(preset: str, seed: int, **more: Any) -> RunConfig | None:
+    """The run that all variations of a seed begin with; None where each is trained whole."""
+    if preset == "paper":
+        return None
+    return configs.load(preset, detector=START, seed=seed, **more)
+
+
+def run(preset: str, variation: Variation, seed: int, **more: Any) -> RunConfig:
+    """The configuration of one variation; ``more`` settings go to all alike."""
+    begins = start(preset, seed, **more)
+    short = _SHORT | {"start_from": begins.run_id} if begins else {}
+    return configs.load(
+        preset,
+        **({"detector": variation.detector, "study": STUDY, "seed": seed} | short | more),
+        **variation.settings,
+    )
+
+
+def make(
+    preset: str,
+    seeds: Iterable[int] = SEEDS,
+    retrain: str = "never",
+    workers: int | None = None,
+    told: Callable[[str], None] = print,
+    **more: Any,
+) -> None:
+    """Train and score what is missing of the study. Errors as
+    :func:`mcxlib.pipeline.ensure_scores`."""
+    for seed in seeds:
+        begins = start(preset, seed, **more)
+        if begins:
+            pipeline.ensure_run(begins, workers, retrain=retrain)
+        for variation in VARIATIONS:
+            config = run(preset, variation, seed, **more)
+            for name in pipeline.ALL_DATASETS:
+                pipeline.ensure_scores(config, name, workers, retrain=retrain)
+            told(f"seed {seed}: {variation.what}")
+
+
+def results(preset: str, seeds: Iterable[int] = SEEDS, **more: Any) -> pd.DataFrame:
+    """One row a variation and seed, from stored scores.
+
+    Columns: variation, what, seed, auc and bosc (percent) of the closed set, frame by frame, mean
+    over the manipulations as in Table 1; unseen_auc and unseen_bosc, video by video, mean over the
+    other data sets as in Table 3.
+
+    Raises:
+        FileNotFoundError: a run's scores are missing; says how to make them.
+    """
+    rows = []
+    for variation in VARIATIONS:
+        for seed in seeds:
+            config = run(preset, variation, seed, **more)
+            rows.append(
+                {"variation": variation.name, "what": variation.what, "seed": seed}
+                | _numbers(config)
+            )
+    return pd.DataFrame(rows)
+
+
+def _numbers(config: RunConfig) -> dict[str, float]:
+    closed, *unseen = (_scores(config, name) for name in pipeline.ALL_DATASETS)
+    table = metrics.per_manipulation(
+        closed["is_fake"], closed["fake_score"], closed["manipulation"]
+    ).set_index("manipulation")
+    videos = [video_scores(scores) for scores in unseen]
+    return {
+        "auc": float(table.loc["Average", "auc"]),
+        "bosc": 100 * float(table.loc["Average", "bosc"]),
+        "unseen_auc": _mean(metrics.auc, videos),
+        "unseen_bosc": 100 * _mean(metrics.bosc, videos),
+    }
+
+
+def _mean(metric: Callable[[Any, Any], float], videos: list[pd.DataFrame]) -> float:
+    found = [metric(v["is_fake"].to_numpy(bool), v["fake_score"].to_numpy()) for v in videos]
+    return float(sum(found) / len(found))
+
+
+def _scores(config: RunConfig, dataset: str) -> pd.DataFrame:
+    scores = pipeline.stored_scores(config, dataset)
+    if scores is None:
+        raise FileNotFoundError(
+            f"no scores of {config.run_id} on {dataset} in the study {STUDY}: make them with "
+            f"mcx ablation --preset {config.preset}"
+        )
+    return scores[scores["split"] == "test"]
+
+
+def histories(preset: str, seeds: Iterable[int] = SEEDS, **more: Any) -> pd.DataFrame:
+    """The steps of all variations that compare pairs: variation, seed, step, self_minus_other."""
+    found = []
+    for variation in VARIATIONS:
+        for seed in seeds:
+            config = run(preset, variation, seed, **more)
+            steps = pd.read_parquet(pipeline.run_folder(config).history)
+            if "self_minus_other" in steps:
+                kept = steps[["step", "self_minus_other"]]
+                found.append(kept.assign(variation=variation.name, seed=seed))
+    return pd.concat(found, ignore_index=True)
