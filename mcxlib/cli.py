@@ -367,6 +367,35 @@ def _home(preset: str, videos: str) -> str:
 
 
 @app.command()
+def ablation(
+    preset: Preset = "demo",
+    seeds: Annotated[
+        str, typer.Option(help="which, separated by commas; by default as the preset's")
+    ] = "",
+    videos: Videos = "",
+    retrain: Retrain = "never",
+    threads: Threads = 0,
+    workers: Workers = 0,
+    done: Done = None,
+) -> None:
+    """Does pairing help? Train and score runs that differ from the method in one thing each."""
+    _use_threads(threads)
+    from mcxlib.experiments import ablation as study
+    from mcxlib.settings import matrix
+
+    if preset not in matrix.ABLATION_SEEDS:
+        raise ValueError(f"unknown preset {preset!r}; valid: {', '.join(matrix.ABLATION_SEEDS)}")
+    if not all(seed.strip().isdigit() for seed in seeds.split(",") if seeds):
+        raise ValueError(f"--seeds takes numbers separated by commas, not {seeds!r}")
+    usual = matrix.ABLATION_SEEDS[preset]
+    chosen = [int(seed) for seed in seeds.split(",")] if seeds else list(usual)
+    more = {"videos": videos} if videos else {}
+    study.make(preset, chosen, retrain, workers or None, typer.echo, **more)
+    found = study.results(preset, chosen, **more)
+    _write_done(done, {"results": str(_content(found))})
+
+
+@app.command()
 def figures(preset: Preset = "demo", videos: Videos = "", output: Output = None) -> None:
     """Draw the figures of section 5: t-SNE and activation maps."""
     from mcxlib import notebook as shown
@@ -381,7 +410,7 @@ def figures(preset: Preset = "demo", videos: Videos = "", output: Output = None)
 
 @app.command()
 def notebook(
-    name: Annotated[str, typer.Argument(help="00_method, 01_data, 02_train, ... 06_cam")],
+    name: Annotated[str, typer.Argument(help="00_method, 01_data, 02_train, ... 07_ablation")],
     output: Annotated[Path | None, typer.Option(help="where the executed notebook goes")] = None,
     preset: Preset = "demo",
 ) -> None:

@@ -21,6 +21,7 @@ TAGS = {
     "lr": "learning_rate/head",
     "lr_backbone": "learning_rate/backbone",
     "images_per_second": "speed/images_per_second",
+    "self_minus_other": "gates/self_minus_other",
     "val_auc": "validation/auc",
     "val_bosc": "validation/bosc",
 }

@@ -2,8 +2,7 @@
 
 All of one seed begin with the backbone of the same plain classifier and a fresh head, and are
 trained for the same few epochs: what a study of this size costs is a small part of what as many
-whole trainings would, and what differs is what the last steps did. Where no such classifier is
-named (the paper's preset), each is trained from the start.
+whole trainings would, and what differs is what the last steps did.
 """
 
 from __future__ import annotations
@@ -21,8 +20,6 @@ from mcxlib.evaluate import metrics
 from mcxlib.evaluate.videos import video_scores
 
 STUDY = "ablation"
-
-SEEDS = (0, 1, 2)
 
 START = "xception"
 """The plain classifier that they begin with: same backbone, no pairs."""
@@ -54,31 +51,25 @@ VARIATIONS = (
     Variation("no pairs, binary", "plain, two classes", START, {"outputs": "binary"}),
 )
 
-_SHORT = {"epochs": 2, "lr": 1e-3, "start_part": "backbone"}
-"""Of the demo and the tests."""
+_SHORT = {"epochs": 2, "freeze_epochs": 0, "lr": 1e-3, "start_part": "backbone"}
+"""A tenth of the first learning rate or less: the backbone is to be adapted, not made anew."""
 
 
-def start(preset: str, seed: int, **more: Any) -> RunConfig | None:
-    """The run that all variations of a seed begin with; None where each is trained whole."""
-    if preset == "paper":
-        return None
+def start(preset: str, seed: int, **more: Any) -> RunConfig:
+    """The run that all variations of a seed begin with."""
     return configs.load(preset, detector=START, seed=seed, **more)
 
 
 def run(preset: str, variation: Variation, seed: int, **more: Any) -> RunConfig:
     """The configuration of one variation; ``more`` settings go to all alike."""
-    begins = start(preset, seed, **more)
-    short = _SHORT | {"start_from": begins.run_id} if begins else {}
-    return configs.load(
-        preset,
-        **({"detector": variation.detector, "study": STUDY, "seed": seed} | short | more),
-        **variation.settings,
-    )
+    own = {"detector": variation.detector, "study": STUDY, "seed": seed}
+    begins = {"start_from": start(preset, seed, **more).run_id}
+    return configs.load(preset, **(own | _SHORT | begins | more), **variation.settings)
 
 
 def make(
     preset: str,
-    seeds: Iterable[int] = SEEDS,
+    seeds: Iterable[int],
     retrain: str = "never",
     workers: int | None = None,
     told: Callable[[str], None] = print,
@@ -87,9 +78,7 @@ def make(
     """Train and score what is missing of the study. Errors as
     :func:`mcxlib.pipeline.ensure_scores`."""
     for seed in seeds:
-        begins = start(preset, seed, **more)
-        if begins:
-            pipeline.ensure_run(begins, workers, retrain=retrain)
+        pipeline.ensure_run(start(preset, seed, **more), workers, retrain=retrain)
         for variation in VARIATIONS:
             config = run(preset, variation, seed, **more)
             for name in pipeline.ALL_DATASETS:
@@ -97,7 +86,7 @@ def make(
             told(f"seed {seed}: {variation.what}")
 
 
-def results(preset: str, seeds: Iterable[int] = SEEDS, **more: Any) -> pd.DataFrame:
+def results(preset: str, seeds: Iterable[int], **more: Any) -> pd.DataFrame:
     """One row a variation and seed, from stored scores.
 
     Columns: variation, what, seed, auc and bosc (percent) of the closed set, frame by frame, mean
@@ -147,7 +136,7 @@ def _scores(config: RunConfig, dataset: str) -> pd.DataFrame:
     return scores[scores["split"] == "test"]
 
 
-def histories(preset: str, seeds: Iterable[int] = SEEDS, **more: Any) -> pd.DataFrame:
+def histories(preset: str, seeds: Iterable[int], **more: Any) -> pd.DataFrame:
     """The steps of all variations that compare pairs: variation, seed, step, self_minus_other."""
     found = []
     for variation in VARIATIONS:
@@ -158,3 +147,46 @@ def histories(preset: str, seeds: Iterable[int] = SEEDS, **more: Any) -> pd.Data
                 kept = steps[["step", "self_minus_other"]]
                 found.append(kept.assign(variation=variation.name, seed=seed))
     return pd.concat(found, ignore_index=True)
+
+
+def compared(table: pd.DataFrame) -> pd.DataFrame:
+    """Each variation less the paper's method, seed by seed.
+
+    Args:
+        table: of :func:`results`.
+
+    Returns:
+        One row a variation and metric: variation, what, metric, mean, lowest and highest
+        difference over the seeds, and ``agree``, whether all seeds have it on one side of 0.
+    """
+    metrics_of = ["auc", "bosc", "unseen_auc", "unseen_bosc"]
+    reference = table[table["variation"] == VARIATIONS[0].name].set_index("seed")[metrics_of]
+    rows = []
+    for variation in VARIATIONS[1:]:
+        part = table[table["variation"] == variation.name].set_index("seed")[metrics_of]
+        apart = part - reference
+        for metric in metrics_of:
+            low, high = apart[metric].min(), apart[metric].max()
+            rows.append(
+                {"variation": variation.name, "what": variation.what, "metric": metric}
+                | {"mean": apart[metric].mean(), "lowest": low, "highest": high}
+                | {"agree": bool(low > 0 or high < 0)}
+            )
+    return pd.DataFrame(rows)
+
+
+def words(table: pd.DataFrame) -> list[str]:
+    """What followed, a sentence a variation, computed from :func:`results`: on AUC, since the
+    threshold 0.5 moves with the last steps."""
+    seeds = table["seed"].nunique()
+    said = []
+    differences = compared(table).set_index(["variation", "metric"])
+    for variation in VARIATIONS[1:]:
+        parts = []
+        for metric, where in (("auc", "closed set"), ("unseen_auc", "unseen sets")):
+            row = differences.loc[(variation.name, metric)]
+            side = "lower" if row["mean"] < 0 else "higher"
+            all_of = f"in all {seeds} seeds" if row["agree"] else "but not in every seed"
+            parts.append(f"{abs(row['mean']):.3f} {side} on the {where} ({all_of})")
+        said.append(f"{variation.what}: AUC {' and '.join(parts)}")
+    return said

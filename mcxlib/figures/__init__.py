@@ -2,6 +2,7 @@
 
 from mcxlib.figures.charts import compare, roc_curves, score_distributions, training_curves
 from mcxlib.figures.pictures import cam_grid, contact_sheet, tsne_panels
+from mcxlib.figures.study import ablation, gates
 from mcxlib.figures.style import COLORS, MARKERS, Look, Plate, looks, save, style
 
 __all__ = [
@@ -9,9 +10,11 @@ __all__ = [
     "MARKERS",
     "Look",
     "Plate",
+    "ablation",
     "cam_grid",
     "compare",
     "contact_sheet",
+    "gates",
     "looks",
     "roc_curves",
     "save",

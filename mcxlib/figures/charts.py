@@ -23,7 +23,10 @@ from mcxlib.figures.style import (
 _NAMES = {"bosc": "BOSC (%)", "auc": "AUC"}
 _DIGITS = {"bosc": 2, "auc": 4}  # as many as the paper's longest
 
-_NO_LOSS = ("step", "epoch", "lr", "lr_backbone", "images_per_second", "selected", "total")
+_NO_LOSS = (
+    *("step", "epoch", "lr", "lr_backbone", "images_per_second", "selected", "total"),
+    "self_minus_other",
+)
 _LOSS_COLORS = ("#0072B2", "#009E73", "#D55E00", "#E69F00", "#56B4E9", "#CC79A7", "#F0E442")
 
 

@@ -15,7 +15,7 @@ _HOMES = {
         *("ALL_DATASETS", "Plan", "crop_folder", "ensure_crops", "ensure_manifest"),
         *("ensure_rows", "ensure_videos", "left_out", "make_manifest", "parts", "plan"),
     ),
-    "runs": ("check_retrain", "ensure_run", "run_folder", "run_recipe"),
+    "runs": ("check_retrain", "ensure_run", "run_folder", "run_recipe", "start_weights"),
     "scores": ("ensure_features", "ensure_scores", "stored_scores"),
 }
 """Submodule -> the names it gives; imported when first asked for, since runs bring torch along."""

@@ -69,6 +69,9 @@ ROWS = {
 """preset -> its rows, in the order of the tables."""
 
 
+ABLATION_SEEDS = {"paper": (0, 1, 2), "demo": (0, 1, 2), "test": (0,)}
+"""preset -> seeds of the study of what pairing is worth."""
+
 FULL = {"demo": _LARGER}
 """preset -> the rows that only `make full` adds: they would not fit into a quarter of an hour."""
 
