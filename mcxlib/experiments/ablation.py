@@ -1,8 +1,8 @@
 """Does pairing help? Runs that differ from the paper's method in one thing each.
 
-All of one seed begin with the backbone of the same plain classifier and a fresh head, and are
-trained for the same few epochs: what a study of this size costs is a small part of what as many
-whole trainings would, and what differs is what the last steps did.
+All begin with the backbone of one plain classifier under a fresh head, and are trained for the
+same few epochs: what a study of this size costs is a small part of what as many whole trainings
+would, and what differs is what the last steps did. A seed draws heads, batches and augmentation.
 """
 
 from __future__ import annotations
@@ -55,15 +55,15 @@ _SHORT = {"epochs": 2, "freeze_epochs": 0, "lr": 1e-3, "start_part": "backbone"}
 """A tenth of the first learning rate or less: the backbone is to be adapted, not made anew."""
 
 
-def start(preset: str, seed: int, **more: Any) -> RunConfig:
-    """The run that all variations of a seed begin with."""
-    return configs.load(preset, detector=START, seed=seed, **more)
+def start(preset: str, **more: Any) -> RunConfig:
+    """The run that all variations begin with."""
+    return configs.load(preset, detector=START, **more)
 
 
 def run(preset: str, variation: Variation, seed: int, **more: Any) -> RunConfig:
     """The configuration of one variation; ``more`` settings go to all alike."""
     own = {"detector": variation.detector, "study": STUDY, "seed": seed}
-    begins = {"start_from": start(preset, seed, **more).run_id}
+    begins = {"start_from": start(preset, **more).run_id}
     return configs.load(preset, **(own | _SHORT | begins | more), **variation.settings)
 
 
@@ -77,8 +77,8 @@ def make(
 ) -> None:
     """Train and score what is missing of the study. Errors as
     :func:`mcxlib.pipeline.ensure_scores`."""
+    pipeline.ensure_run(start(preset, **more), workers, retrain=retrain)
     for seed in seeds:
-        pipeline.ensure_run(start(preset, seed, **more), workers, retrain=retrain)
         for variation in VARIATIONS:
             config = run(preset, variation, seed, **more)
             for name in pipeline.ALL_DATASETS:
