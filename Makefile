@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := book
-.PHONY: book full env test lint lab clean help
+.PHONY: book full env test test-compiler lint lab clean help
 
 PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
@@ -73,6 +73,9 @@ test: $(STAMP)  ## run all tests, the notebooks included: make test ARGS="-k bos
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 \
 		$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --nbval tests notebooks $(ARGS)
 
+test-compiler: $(STAMP)  ## compile two networks with torch's own code generator (needs g++)
+	$(BIN)/python -m pytest -m compiler tests
+
 lint: $(STAMP)  ## check formatting, style, layers (who imports whom) and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -86,4 +89,4 @@ clean:  ## remove what the demo and the tests made; the environment and preset p
 	rm -rf {data,runs,results}/{demo,test} results/{book,logs} book/generated .snakemake
 
 help:  ## show this list
-	@awk -F ':.*##' '/^[a-z]+:.*##/ {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -384,6 +384,16 @@ def test_compiling_changes_nothing_but_the_speed(few, tmp_path, monkeypatch):
         fit(few, tmp_path, {"compile": True}, detector="mesonet")
 
 
+@pytest.mark.compiler
+def test_two_networks_are_compiled_in_one_process(few, tmp_path):
+    """With sizes that may vary, the second would end in an error of the code generator."""
+    small = {"backbone": "test_resnet.r160_in1k", "epochs": 1}
+    for name, other in (("a", {}), ("b", {"colorspace": "rgb+hsv", "input_size": 32})):
+        _, eager = fit(few, tmp_path / f"{name}-eager", **small, **other)
+        _, compiled = fit(few, tmp_path / name, {"compile": True}, **small, **other)
+        np.testing.assert_allclose(compiled["total"], eager["total"], rtol=1e-3)
+
+
 def test_no_memory_on_the_device_says_what_to_change(few, tmp_path, monkeypatch):
     calls = 0
     plain = mcx_api.pair_loss
