@@ -1,6 +1,6 @@
 """Figures: data in, a :class:`Plate` out (the figure and one sentence that says what it shows)."""
 
-from mcxlib.figures.charts import compare, roc_curves, score_distributions, training_curves
+from mcxlib.figures.charts import compare, forest, roc_curves, score_distributions, training_curves
 from mcxlib.figures.pictures import cam_grid, contact_sheet, tsne_panels
 from mcxlib.figures.style import COLORS, MARKERS, Look, Plate, looks, save, style
 
@@ -12,6 +12,7 @@ __all__ = [
     "cam_grid",
     "compare",
     "contact_sheet",
+    "forest",
     "looks",
     "roc_curves",
     "save",
