@@ -128,7 +128,10 @@ def forest(table: pd.DataFrame) -> Plate:
     labels = list(dict.fromkeys(table["label"]))
     sets = list(dict.fromkeys(table["test_set"]))
     source = ", ".join(text for text in dict.fromkeys(table["source"]) if text)
-    looks_of = {"auc": (MEASURED_COLOR, "o", -0.17), "bosc": (FAKE_COLOR, "s", 0.17)}
+    drawn = {
+        "auc": (1, "AUC", MEASURED_COLOR, "o", -0.17),
+        "bosc": (100, "BOSC, as a share", FAKE_COLOR, "s", 0.17),
+    }
     with style():
         figure = new_figure(2.1 + 1.75 * len(sets), 1.2 + 0.3 * len(labels))
         axes = figure.subplots(1, len(sets), sharey=True, sharex=True, squeeze=False)[0]
@@ -136,13 +139,12 @@ def forest(table: pd.DataFrame) -> Plate:
         for axis, name in zip(axes, sets, strict=True):
             cells = table[table["test_set"] == name].set_index("label").reindex(labels)
             axis.axvline(0.5, color="#999999", ls=":", lw=1)
-            for metric, (color, marker, shift) in looks_of.items():
+            for metric, (scale, text, color, marker, shift) in drawn.items():
                 value, low, high = (
-                    cells[f"{metric}_{what}"] / (100 if metric == "bosc" else 1)
-                    for what in ("measured", "low", "high")
+                    cells[f"{metric}_{what}"] / scale for what in ("measured", "low", "high")
                 )
                 axis.hlines(heights + shift, low, high, color=color, lw=1.4)
-                axis.plot(value, heights + shift, marker, color=color, ms=4, label=metric.upper())
+                axis.plot(value, heights + shift, marker, color=color, ms=4, label=text)
             axis.set_title(name)
             axis.set_xlim(-0.02, 1.02)
             axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])

@@ -74,13 +74,14 @@ def rates(table: pd.DataFrame) -> pd.DataFrame:
     ran = table[table["seeds"] > 0]
     rows = []
     for label, cells in ran.groupby("label", sort=False):
-        row = {"Method": label} | dict.fromkeys(dict.fromkeys(table["test_set"]), NOTHING)
+        row = {"Method": label} | dict.fromkeys(table["test_set"], NOTHING)
         for cell in cells.to_dict("records"):
             bosc = NOTHING if pd.isna(cell["bosc_measured"]) else f"{cell['bosc_measured']:.2f}"
             halves = " / ".join(_rate(cell, name) for name in RATES)
             row[cell["test_set"]] = f"{bosc} ({halves})"
         rows.append(row)
-    return pd.DataFrame(rows, columns=["Method", *dict.fromkeys(table["test_set"])])
+    rows = rows or [{"Method": "nothing measured yet"} | dict.fromkeys(table["test_set"], NOTHING)]
+    return pd.DataFrame(rows)
 
 
 def _rate(cell: dict, name: str) -> str:

@@ -67,8 +67,9 @@ def _specificity(cells: pd.DataFrame) -> list[str]:
     closed = cells["table"].iloc[0] == "Table 1"
     if closed and {label: len(same) for label, same in found} == sizes.to_dict():
         each = cells.drop_duplicates("label").set_index("label")["specificity_measured"]
+        who = f"Each of the {len(sizes)} measured rows" if len(sizes) > 1 else "The measured row"
         return [
-            f"Each of the {len(sizes)} measured rows has one specificity for its {columns} "
+            f"{who} has one specificity for its {columns} "
             "columns, because the real frames behind them are the same: from "
             f"{each.min():.2f} % ({each.idxmin()}) to {each.max():.2f} % ({each.idxmax()})."
         ]
