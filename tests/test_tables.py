@@ -313,6 +313,7 @@ def test_a_perfect_cell_has_the_exact_bound(tmp_path):
 
 
 def test_remarks_say_what_equal_numbers_mean(tmp_path):
+    assert tables.remarks(tables.closed_set(tmp_path)) == ["Nothing was measured yet."]
     store(tmp_path, every())
     said = tables.remarks(tables.closed_set(tmp_path))
     assert said == [

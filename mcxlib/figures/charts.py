@@ -133,7 +133,7 @@ def forest(table: pd.DataFrame) -> Plate:
         "bosc": (100, "BOSC, as a share", FAKE_COLOR, "s", 0.17),
     }
     with style():
-        figure = new_figure(2.1 + 1.75 * len(sets), 1.2 + 0.3 * len(labels))
+        figure = new_figure(2.1 + 1.75 * len(sets), 1.3 + 0.3 * len(labels))
         axes = figure.subplots(1, len(sets), sharey=True, sharex=True, squeeze=False)[0]
         heights = np.arange(len(labels))
         for axis, name in zip(axes, sets, strict=True):

@@ -163,8 +163,7 @@ def write_table(table: pd.DataFrame, results_dir: Path | str) -> list[Path]:
         folder / f"{name}.md",
     ]
     write_parquet(written[2], table)
-    said = remarks(table) or ["Nothing was measured yet."]
-    write_text(written[3], "".join(f"- {sentence}\n" for sentence in said))
+    write_text(written[3], remarks(table).markdown())
     if name != "table2":
         written.append(_csv(folder / f"{name}_rates.csv", rates(table)))
     return written

@@ -7,7 +7,21 @@ import pandas as pd
 _DIGITS = {"specificity": 2, "bosc": 2, "auc": 4}
 
 
-def remarks(table: pd.DataFrame) -> list[str]:
+class Remarks(list[str]):
+    """Sentences; a list with bullets in a notebook."""
+
+    def __repr__(self) -> str:
+        return "\n".join(self)
+
+    def _repr_markdown_(self) -> str:
+        return self.markdown()
+
+    def markdown(self) -> str:
+        """A Markdown list."""
+        return "".join(f"- {sentence}\n" for sentence in self)
+
+
+def remarks(table: pd.DataFrame) -> Remarks:
     """Which measured cells of a row share their specificity or read the same number, and why.
 
     Args:
@@ -15,16 +29,15 @@ def remarks(table: pd.DataFrame) -> list[str]:
             :func:`~mcxlib.tables.cross_dataset` returned.
 
     Returns:
-        Sentences; none for a table without a measured number. "The same" is what the table prints
-        alike: two digits of BOSC and specificity, four (Table 3: three) of AUC. Averages are left
-        out.
+        Sentences. "The same" is what the table prints alike: two digits of BOSC and specificity,
+        four (Table 3: three) of AUC. Averages are left out.
     """
     cells = table[table["bosc_measured"].notna() & (table["test_set"] != "Average")]
     if cells.empty:
-        return []
+        return Remarks(["Nothing was measured yet."])
     if (cells["table"] == "Table 2").all():
-        return _in_one_number(cells)
-    said = _specificity(cells)
+        return Remarks(_in_one_number(cells))
+    said = Remarks(_specificity(cells))
     columns = cells["test_set"].nunique()
     for metric in ("bosc", "auc"):
         reasons: dict[str, list[str]] = {}
