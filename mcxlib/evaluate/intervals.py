@@ -155,7 +155,8 @@ def mean_interval(
     drawn = np.mean([part.drawn for part in parts], axis=0)
     tail = (1 - level) / 2
     ends = np.quantile(drawn, [tail, 1 - tail]) + np.mean([part.open for part in parts], axis=0)
-    kind = "exact bound" if all(part.alike for part in parts) else "bootstrap"
+    exact = all(part.alike for part in parts)
+    kind: Literal["bootstrap", "exact bound"] = "exact bound" if exact else "bootstrap"
     return Interval(estimate, float(ends[0]), float(ends[1]), kind)
 
 
