@@ -23,6 +23,7 @@ ENTRIES = {
     "colour": ("benchmarks.parts", "colour"),
     "loading": ("benchmarks.reading", "loading"),
     "faces": ("benchmarks.faces", "run"),
+    "detectors": ("benchmarks.detectors", "run"),
     "startup": ("benchmarks.startup", "startup"),
 }
 """Name -> module and function; a function takes the settings and returns entries by name."""

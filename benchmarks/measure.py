@@ -193,11 +193,13 @@ def result(
 
 
 def worse(results: dict[str, Result]) -> Result:
-    """The least favourable of several entries, its name noted in ``details``."""
+    """The least favourable of several entries, each by its own target; its name is noted in
+    ``details``."""
 
     def badness(name: str) -> float:
         entry = results[name]
-        return entry.ratio if entry.better == "lower" else -entry.ratio
+        share = entry.ratio / entry.target
+        return share if entry.better == "lower" else -share
 
     name = max(results, key=badness)
     chosen = results[name]

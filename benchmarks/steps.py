@@ -71,10 +71,12 @@ def project_step(
     module.train()
 
     def step() -> Tensor:
+        model.before_step(0.0)
         losses = module(images.to(device, non_blocking=True), labels.to(device, non_blocking=True))
         fabric.backward(losses["total"])
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        model.after_step()
         return losses["total"].detach()
 
     return step

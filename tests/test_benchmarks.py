@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from benchmarks import __main__ as command
 from benchmarks import cost, crops, entries, flops, machine, measure, plain, report, steps, storage
+from benchmarks import detectors as each_detector
 from benchmarks.measure import Result, Samples, Settings
 from mcxlib import detectors
 from mcxlib.config import load
@@ -149,6 +150,13 @@ def test_time_ratio_meets_a_target_from_above(target, met):
     assert (found.ratio, found.met) == (0.2, met)
 
 
+def test_worse_is_what_is_furthest_beyond_its_own_target():
+    def entry(ratio, target):
+        return Result(ratio, ratio, ratio, target, "lower", "", "", {})
+
+    assert measure.worse({"a": entry(2.1, 2.2), "b": entry(1.2, 1.1)}).ratio == 1.2
+
+
 def test_worse_is_the_larger_time_or_the_smaller_throughput():
     def entry(ratio, better):
         return Result(ratio, ratio, ratio, 1.0, better, "", "", {"size": ratio})
@@ -215,6 +223,97 @@ def test_plain_network_keeps_nchw_memory():
     model.backbone.register_forward_pre_hook(lambda _, args: planes.update(image=args[0]))
     plain.embed(model, torch.rand(2, 3, 32, 32).to(memory_format=torch.channels_last))
     assert planes["image"].is_contiguous()
+
+
+# -- every detector -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", detectors.modules())
+def test_every_detector_has_a_bare_network_of_its_own_layers(name):
+    config = each_detector.config_of(name)
+    model = build(config)
+    found = each_detector.bare(model)
+    side = getattr(config.model, "side", 0) or config.train.input_size
+    features = found.network(torch.rand(2, found.channels, side, side))
+    assert features.ndim == 2
+    assert len(features) == 2
+    # Of a detector with one pass and a linear layer, all but that layer.
+    own = {id(p) for p in model.parameters()}
+    shared = [p.numel() for p in found.network.parameters() if id(p) in own]
+    assert shared
+    whole = sum(p.numel() for p in model.parameters())
+    if name in ("xception", "efficientnet-b4", "seferbekov", "mesonet", "cozzolino"):
+        head = features.shape[1] * len(model.classes) + len(model.classes)
+        assert whole - sum(shared) <= head
+
+
+def test_a_bare_network_gives_the_detectors_own_features():
+    """MesoNet's layers one after the other; DCL's backbone as timm calls it."""
+    for name in ("mesonet", "dcl", "xception"):
+        model = build(each_detector.config_of(name)).eval()
+        found = each_detector.bare(model)
+        seen = []
+        first = next(m for m in found.network.modules() if isinstance(m, nn.Conv2d))
+        first.register_forward_pre_hook(lambda _, args, seen=seen: seen.append(args[0]))
+        with torch.no_grad():
+            features = model.features(torch.rand(2, 3, 64, 64))
+            again = found.network(seen[0])
+        np.testing.assert_allclose(features, again, rtol=1e-4, atol=1e-5)
+
+
+def test_a_detector_without_known_layers_is_refused():
+    model = build(each_detector.config_of("mesonet"))
+    model.__class__ = type("New", (type(model),), {"name": "new"})
+    with pytest.raises(ValueError, match="does not know the bare network of new"):
+        each_detector.bare(model)
+
+
+def test_peak_memory_counts_what_is_held_at_once():
+    """float32: 4 bytes. Two of 4 MB at once, the third only after the first has gone."""
+
+    def work():
+        first = torch.zeros(1000, 1000)
+        second = first + 1
+        del first
+        return second + 1
+
+    assert each_detector.peak_bytes(work, CPU) == pytest.approx(8e6, rel=0.01)
+    kept = torch.zeros(1000, 1000)  # from before: not counted
+    assert each_detector.peak_bytes(lambda: kept[:10] + 1, CPU) == pytest.approx(40_000, rel=0.1)
+
+
+def test_both_sides_of_a_detectors_step_change_weights_and_have_batches_alike():
+    pair = each_detector.training("dcl", QUICK)
+    # A second encoder goes forward only: its operations come on top of the step's.
+    counted = flops.count(pair.ours) / flops.count(pair.plain)
+    assert 1.3 < counted < 1.6
+    losses = [float(pair.plain()) for _ in range(12)]
+    assert losses[-1] < losses[0]  # one batch again and again is learned
+
+
+def test_every_detector_that_is_measured_is_on_the_page(monkeypatch):
+    two = {name: detectors.modules()[name] for name in ("mesonet", "supcon")}
+    monkeypatch.setattr(detectors, "modules", lambda: two)
+    found = each_detector.run(QUICK)
+    kinds = [f"detectors_{kind}_{n}" for n in ("mesonet", "supcon") for kind in ("step", "score")]
+    assert list(found) == [*kinds, "detectors"]
+    assert found["detectors_step_mesonet"].target == pytest.approx(1.1)
+    step = found["detectors_step_supcon"]
+    assert step.target == pytest.approx(1.1 * step.details["operations"])
+    assert step.details["operations"] == pytest.approx(2, rel=0.02)  # two views
+    assert found["detectors_score_supcon"].target == pytest.approx(1.1, rel=0.01)
+    for entry in found.values():
+        assert entry.details["peak_bytes"] > 0
+        assert entry.details["peak_bytes_compared_with"] > 0
+    results = {name: json.loads(json.dumps(entry.row())) for name, entry in found.items()}
+    rates = {"matrix_product": {"fp32": {"flops": 60e9, "size": 2048}}}
+    page = report.text(results | {"quick": True, "machine": machine.description(CPU) | rates})
+    rows = [line for line in page.splitlines() if line.startswith(("| mesonet", "| supcon"))]
+    assert len(rows) == 4
+    assert "| supcon | training step | mini_xception, 48 px |" in page
+    assert "- \\* `supcon`: two views of each image" in page
+    assert page.count("`detectors_step_mesonet`") == 1  # its seconds; the ratio has its own table
+    assert "| `detectors` |" in page
 
 
 # -- crops --------------------------------------------------------------------------------------

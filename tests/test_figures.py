@@ -32,6 +32,14 @@ def table(source=SOURCE):
     return pd.DataFrame(rows, columns=[*columns, "source"])
 
 
+def intervals(source=SOURCE):
+    """table() with BOSC and both intervals; the second row has a perfect AUC on DF."""
+    frame = table(source).assign(auc_low=0.6, auc_high=0.95, bosc_measured=80.0)
+    frame = frame.assign(bosc_low=65.0, bosc_high=88.0)
+    frame.loc[2, ["auc_measured", "auc_low", "auc_high"]] = [1.0, 0.72, 1.0]
+    return frame
+
+
 def scores():
     """Real 0.1 .. 0.6, DF perfect, NT reversed: AUC 1 and 0."""
     real, df, nt = [0.1, 0.2, 0.3, 0.6], [0.7, 0.8, 0.9, 1.0], [0.05, 0.04, 0.03, 0.02]
@@ -69,6 +77,7 @@ def maps(value=0.4):
 
 MAKERS = {
     "compare": lambda s: figures.compare(table(s)),
+    "forest": lambda s: figures.forest(intervals(s)),
     "roc": lambda s: figures.roc_curves(scores(), s),
     "training": lambda s: figures.training_curves(history(), s),
     "scores": lambda s: figures.score_distributions(scores(), s),
@@ -88,7 +97,7 @@ def test_the_source_is_marked_in_figure_and_alt_only_when_told(name):
     assert "\n" not in marked.alt
 
 
-@pytest.mark.parametrize("name", ["compare", "tsne", "cam"])
+@pytest.mark.parametrize("name", ["compare", "forest", "tsne", "cam"])
 def test_files_are_deterministic_and_plain(name, tmp_path):
     one = figures.save(MAKERS[name](SOURCE), tmp_path / "a" / "one.png")
     two = figures.save(MAKERS[name](SOURCE), tmp_path / "two.png")
@@ -139,6 +148,47 @@ def test_compare_without_any_run_says_so():
     assert "nothing measured" in plate.alt
     with pytest.raises(ValueError, match="valid: bosc, auc"):
         figures.compare(table(), "acc")
+
+
+def test_forest_draws_each_measured_number_in_its_interval():
+    plate = figures.forest(intervals())
+    assert [axis.get_title() for axis in plate.figure.axes] == ["DF", "Average"]
+    axis = plate.figure.axes[0]
+    labels = [t.get_text() for t in axis.get_yticklabels()]
+    assert labels == ["MCX-API(RGB)", "MCX-API(HSV)"]  # what was not measured is left out
+    points = {line.get_label(): line for line in axis.get_lines() if line.get_marker() != "None"}
+    assert points["AUC"].get_xdata().tolist() == [0.91, 1.0]
+    assert points["BOSC, as a share"].get_xdata().tolist() == [0.8, 0.8]
+    # Told apart by more than a colour.
+    assert points["AUC"].get_marker() != points["BOSC, as a share"].get_marker()
+    auc, bosc = (
+        [(*part[:, 0], part[0, 1]) for part in drawn.get_segments()] for drawn in axis.collections
+    )
+    above, below = (points[name].get_ydata().tolist() for name in ("AUC", "BOSC, as a share"))
+    assert auc == [(0.6, 0.95, above[0]), (0.72, 1.0, above[1])]
+    assert bosc == [(0.65, 0.88, below[0]), (0.65, 0.88, below[1])]
+    assert "2 methods with 95 % intervals" in plate.alt
+    assert "AUC 0.650 (0.600 to 0.950, MCX-API(HSV)) to 0.870" in plate.alt
+
+
+def test_a_forest_of_all_rows_is_no_wider_than_a_screen():
+    one = intervals().query("label == 'MCX-API(RGB)' and test_set == 'DF'")
+    rows = [
+        one.assign(label=f"MCX-API(RGB+CIELab+YCbCr {i})", test_set=name)
+        for i in range(18)
+        for name in (*CLASSES[1:], "Average")
+    ]
+    width, height = figures.forest(pd.concat(rows)).figure.get_size_inches() * 110
+    assert width <= 1280
+    assert height <= 800
+
+
+def test_forest_without_a_measured_number_is_refused():
+    with pytest.raises(ValueError, match="no measured number"):
+        figures.forest(intervals().assign(auc_measured=np.nan))
+    # A number without interval is a point.
+    plate = figures.forest(intervals().assign(bosc_low=np.nan, bosc_high=np.nan))
+    assert plate.figure.axes[0].get_lines()[2].get_xdata().tolist() == [0.8, 0.8]
 
 
 def test_roc_curves_hold_auc_and_the_decision_point():

@@ -139,7 +139,8 @@ def test_per_manipulation_is_real_against_each():
     score = rng.random(120).round(1)
     fake = names != "real"
     table = evaluate.per_manipulation(fake, score, names, threshold=0.4)
-    assert table.columns.tolist() == ["manipulation", "n_real", "n_fake", "bosc", "auc"]
+    counts, rates = ["n_real", "n_fake"], ["sensitivity", "specificity"]
+    assert table.columns.tolist() == ["manipulation", *counts, "bosc", "auc", *rates]
     assert table["manipulation"].tolist() == ["DF", "FS", "NT", "extra", "Average"]
     assert table["n_real"].tolist() == [40] * 5
     assert table["n_fake"].tolist() == [20] * 4 + [80]
@@ -148,7 +149,11 @@ def test_per_manipulation_is_real_against_each():
         expected = balanced_accuracy_score(fake[chosen], score[chosen] > 0.4)
         assert row.bosc == pytest.approx(expected)
         assert row.auc == pytest.approx(counted_auc(fake[chosen], score[chosen]))
+        called = score[chosen] > 0.4
+        assert row.sensitivity == pytest.approx(recall_score(fake[chosen], called))
+        assert row.specificity == pytest.approx(recall_score(~fake[chosen], ~called))
     last = table.iloc[-1]
+    assert last["sensitivity"] == pytest.approx(table["sensitivity"].iloc[:-1].mean())
     assert last["bosc"] == pytest.approx(table["bosc"].iloc[:-1].mean())
     assert last["auc"] == pytest.approx(table["auc"].iloc[:-1].mean())
 
@@ -269,6 +274,46 @@ def test_bootstrap_equals_resampling_videos_one_by_one(metric):
 
 
 @pytest.mark.parametrize("metric", ["bosc", "auc"])
+def test_interval_of_a_mean_equals_resampling_videos_that_sets_share(metric):
+    """Two manipulations share their real videos; each draw takes the same ones for both."""
+    fake, score, video = clustered(np.random.default_rng(1), videos=12, frames_each=3)
+    score = score.round(1)
+    function = {"bosc": evaluate.bosc, "auc": evaluate.auc}[metric]
+    # Real videos are 0 to 5; 12 to 17 are of the first manipulation, 18 to 23 of the second.
+    first, second = ((video < 6) | (video // 6 == part) for part in (2, 3))
+    samples = [evaluate.Sample(fake[m], score[m], video[m]) for m in (first, second)]
+    got = evaluate.mean_interval(samples, metric, draws=4000)
+    assert got.estimate == np.mean([function(fake[m], score[m]) for m in (first, second)])
+    rng = np.random.default_rng(3)
+    drawn, apart = [], []
+    for target, shared in ((drawn, True), (apart, False)):
+        for _ in range(800):
+            values, real = [], rng.choice(6, 6)
+            for begin in (12, 18):
+                chosen = np.r_[real if shared else rng.choice(6, 6), begin + rng.choice(6, 6)]
+                rows = np.concatenate([np.flatnonzero(video == v) for v in chosen])
+                values.append(function(fake[rows], score[rows]))
+            target.append(np.mean(values))
+    np.testing.assert_allclose(got[1:3], np.quantile(drawn, [0.025, 0.975]), atol=0.025)
+    assert got.high - got.low > 1.1 * np.ptp(np.quantile(apart, [0.025, 0.975]))
+
+
+def test_interval_of_a_mean_of_the_same_twice_is_that_of_one():
+    fake, score, video = clustered(np.random.default_rng(1), videos=12, frames_each=3)
+    one = evaluate.Sample(fake, score, video)
+    for metric in ("bosc", "auc"):
+        alone = evaluate.bootstrap_interval(fake, score, video, metric)
+        assert evaluate.mean_interval([one, one], metric) == pytest.approx((*alone[:3], alone.kind))
+    # Names tell videos apart, not their order; a video that only one set has is drawn there.
+    rest = video != 3
+    mixed = [one, evaluate.Sample(fake[rest], score[rest], video[rest])]
+    found = evaluate.mean_interval(mixed, "auc")
+    assert found.low == pytest.approx(alone.low, abs=0.02)
+    with pytest.raises(ValueError, match="no samples"):
+        evaluate.mean_interval([])
+
+
+@pytest.mark.parametrize("metric", ["bosc", "auc"])
 def test_bootstrap_covers_the_truth_where_resampling_frames_does_not(metric):
     # Fakes N(1, 2), real N(0, 2): at threshold 0.5 BOSC is Phi(0.5 / sqrt 2), AUC Phi(1 / 2).
     truth = {"bosc": 0.63817, "auc": 0.69146}[metric]
@@ -381,6 +426,41 @@ def test_one_wrong_video_is_enough_for_the_bootstrap():
         found = evaluate.bootstrap_interval(fake, score, metric=metric)
         assert found.kind == "bootstrap"
         assert found.low < found.estimate < found.high == 1
+
+
+def test_a_class_that_is_all_right_is_not_certain_beside_one_that_is_not():
+    """12 fakes all right: SciPy's one-sided bound; 12 real videos, 3 wrong: SciPy's bootstrap."""
+    fake = np.repeat([False, True], 12)
+    score = np.where(fake, 0.9, 0.1)
+    score[:3] = 0.8
+    found = evaluate.bootstrap_interval(fake, score, draws=9999)
+    right = (score[:12] <= 0.5).astype(float)
+    real = stats.bootstrap(
+        (right,), np.mean, method="percentile", rng=np.random.default_rng(0)
+    ).confidence_interval
+    assert found.estimate == 0.875
+    assert found.low == pytest.approx((real.low + one_sided(12, 12, 0.95)["low"]) / 2, abs=0.02)
+    assert found.high == pytest.approx((real.high + 1) / 2, abs=0.02)
+    assert found.kind == "bootstrap"
+
+
+@pytest.mark.parametrize("metric", ["bosc", "auc"])
+def test_a_mean_of_perfect_sets_has_the_mean_of_their_bounds(metric):
+    """Ten real videos, and 4 and 20 fakes of two manipulations."""
+    names = np.array([f"real {i}" for i in range(10)])
+    samples = []
+    for count in (4, 20):
+        fake = np.repeat([False, True], [10, count])
+        fakes = [f"{count} {i}" for i in range(count)]
+        samples.append(evaluate.Sample(fake, np.where(fake, 0.9, 0.1), [*names, *fakes]))
+    bound = {n: one_sided(n, n, 0.95)["low"] for n in (4, 10, 20)}
+    low = {
+        "bosc": (2 * bound[10] + bound[4] + bound[20]) / 4,
+        "auc": (bound[4] + bound[10]) / 2,
+    }[metric]
+    found = evaluate.mean_interval(samples, metric)
+    assert found[:3] == pytest.approx((1, low, 1))
+    assert found.kind == "exact bound"
 
 
 @pytest.mark.parametrize("metric", ["bosc", "auc"])

@@ -7,7 +7,8 @@ from importlib.metadata import version
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from scipy import stats
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix, roc_auc_score
 
 from mcxlib import CLASSES, paper, provenance, schemas, tables
 from mcxlib.evaluate import videos
@@ -178,6 +179,49 @@ def test_against_scikit_learn_and_verify(tmp_path):
     assert tables.verify(one, tmp_path) == pytest.approx(0.001)
     three.loc[three["seeds"] > 0, "bosc_measured"] += 2
     assert tables.verify(three, tmp_path) == pytest.approx(0.02)
+    three.loc[three["seeds"] > 0, "specificity_measured"] -= 4
+    assert tables.verify(three, tmp_path) == pytest.approx(0.04)
+
+
+def by_hand(scores):
+    """Everything a cell says, from labels and scores, by scikit-learn."""
+    called = scores["fake_score"] > 0.5
+    tn, fp, fn, tp = confusion_matrix(scores["is_fake"], called).ravel()
+    return {
+        "sensitivity": 100 * tp / (tp + fn),
+        "specificity": 100 * tn / (tn + fp),
+        "bosc": 50 * (tp / (tp + fn) + tn / (tn + fp)),
+        "acc": 100 * (tp + tn) / (tp + tn + fp + fn),
+        "auc": roc_auc_score(scores["is_fake"], scores["fake_score"]),
+    }
+
+
+def test_a_cell_of_each_table_again_from_the_files_by_scikit_learn_and_pandas(tmp_path):
+    """Two seeds; nothing of this package reads or judges the scores."""
+    folders = [store(tmp_path, random_scores(s), spec="lab", seed=s) for s in (0, 1)]
+    made = {
+        1: cells(tables.closed_set(tmp_path), "MCX-API(CIELab)").loc["F2F"],
+        2: cells(tables.overall(tmp_path), "MCX-API(CIELab)").loc["overall"],
+        3: cells(tables.cross_dataset(tmp_path), "MCX-API(CIELab)").loc["KoDF"],
+    }
+    again = {1: [], 2: [], 3: []}
+    for folder in folders:
+        closed, kodf = (
+            pd.read_parquet(folder / f"scores/{name}.parquet").assign(
+                fake_score=lambda t: 1 - t["p_real"].astype(float)
+            )
+            for name in ("FaceForensics++", "KoDF")
+        )
+        each = [closed[closed["manipulation"].isin(["real", m])] for m in CLASSES[1:]]
+        again[1].append(by_hand(each[1]))
+        four = pd.DataFrame([by_hand(part) for part in each]).mean()
+        again[2].append(dict(four) | {"acc": by_hand(closed)["acc"]})
+        again[3].append(by_hand(kodf.groupby("video_id")[["is_fake", "fake_score"]].mean()))
+    for number, values in again.items():
+        for name, value in pd.DataFrame(values).mean().items():
+            if name != "acc" or number == 2:
+                assert made[number][f"{name}_measured"] == pytest.approx(value), (number, name)
+    assert 0 < made[1]["sensitivity_measured"] < 100
 
 
 def test_verify_refuses_what_it_cannot_check(tmp_path):
@@ -190,18 +234,133 @@ def test_verify_refuses_what_it_cannot_check(tmp_path):
         tables.verify(table, tmp_path)
 
 
+def test_sensitivity_and_specificity_by_hand(tmp_path):
+    store(tmp_path, every())
+    row = cells(tables.closed_set(tmp_path), "MCX-API(RGB)")
+    fakes = {"DF": 100, "F2F": 50, "FS": 0, "NT": 100, "Average": 62.5}
+    assert row["sensitivity_measured"].to_dict() == fakes
+    assert set(row["specificity_measured"]) == {75}
+    whole = cells(tables.overall(tmp_path), "MCX-API(RGB)").loc["overall"]
+    assert whole[["sensitivity_measured", "specificity_measured"]].tolist() == [62.5, 75]
+    shown = tables.rates(tables.closed_set(tmp_path)).set_index("Method")
+    assert shown.index.tolist() == ["MCX-API(RGB)"]  # measured rows only
+    assert shown.loc["MCX-API(RGB)", "F2F"] == "62.50 (50.00 / 75.00)"
+    cross = tables.rates(tables.cross_dataset(tmp_path)).set_index("Method")
+    assert cross.loc["MCX-API(RGB)", ["KoDF", "Celeb-DF"]].tolist() == [
+        "–", "50.00 (50.00 / 50.00)"
+    ]  # fmt: skip
+    printed = tables.wide(tables.overall(tmp_path)).set_index("Method").loc["MCX-API(RGB)"]
+    assert printed[["sensitivity measured", "specificity measured"]].tolist() == ["62.50", "75.00"]
+
+
 def test_intervals_hold_the_number_and_count_videos(tmp_path):
     store(tmp_path, every())
-    found = tables.intervals(tmp_path, 1, draws=200).set_index("test_set")
-    assert found["bosc"].to_dict() == pytest.approx({k: BOSC[k] for k in CLASSES[1:]})
+    for table in (tables.closed_set(tmp_path), tables.overall(tmp_path)):
+        found = cells(table, "MCX-API(RGB)")
+        for name in ("bosc", "auc"):
+            assert (found[f"{name}_low"] <= found[f"{name}_measured"]).all()
+            assert (found[f"{name}_measured"] <= found[f"{name}_high"]).all()
+    found = cells(tables.closed_set(tmp_path), "MCX-API(RGB)")
     assert found.loc["DF", ["videos_real", "videos_fake"]].tolist() == [2, 2]
-    assert (found["bosc_low"] <= found["bosc"]).all()
-    assert (found["bosc"] <= found["bosc_high"]).all()
-    # Real videos are right in 2 and 1 of 2 frames, all of NT is right: 75 % to 100 %, no other.
-    assert found.loc["NT", ["bosc_low", "bosc_high"]].tolist() == [75.0, 100.0]
-    assert tables.intervals(tmp_path, 3, draws=200)["test_set"].tolist() == ["Celeb-DF"]
-    with pytest.raises(ValueError, match="valid: 1, 3"):
-        tables.intervals(tmp_path, 2)
+    assert found.loc["Average", ["videos_real", "videos_fake"]].tolist() == [2, 8]
+    # Real videos are right in 2 and 1 of 2 frames, so 50 % to 100 %; all of two videos of NT are
+    # right, whose exact one-sided bound is the square root of 0.05.
+    bound = stats.binomtest(2, 2, alternative="greater").proportion_ci(0.95).low
+    assert found.loc["NT", ["bosc_low", "bosc_high"]].tolist() == pytest.approx(
+        [(50 + 100 * bound) / 2, 100]
+    )
+    quoted = cells(tables.closed_set(tmp_path), "MesoNet")
+    assert quoted[["bosc_low", "auc_high", "videos_real"]].isna().all(axis=None)
+    without = cells(tables.closed_set(tmp_path, draws=0), "MCX-API(RGB)")
+    assert without[["bosc_low", "auc_high"]].isna().all(axis=None)
+    assert without["videos_real"].tolist() == [2] * 5
+
+
+def test_intervals_of_an_average_and_of_seeds_draw_shared_videos_together(tmp_path):
+    """Against a loop over resamples of video names; every video has two frames, so that a share of
+    frames is the mean over videos."""
+    right = []
+    for seed in (0, 1):
+        store(tmp_path, random_scores(seed), seed=seed)
+        part = random_scores(seed).query("dataset == 'FaceForensics++'")
+        part = part.assign(right=(part["p_real"] < 0.5) == part["is_fake"])
+        shares = part.groupby(["manipulation", "video_id"])["right"].mean()
+        right.append([shares[kind].to_numpy() for kind in HAND])  # real first
+    found = cells(tables.closed_set(tmp_path), "MCX-API(RGB)").loc["Average"]
+    rng = np.random.default_rng(0)
+    drawn = []
+    for _ in range(3000):
+        values = []
+        for both in zip(*right, strict=True):
+            chosen = rng.choice(20, 20)
+            values.append(np.mean([shares[chosen] for shares in both]))
+        drawn.append(50 * (values[0] + np.mean(values[1:])))
+    ends = np.quantile(drawn, [0.025, 0.975])
+    np.testing.assert_allclose(found[["bosc_low", "bosc_high"]].astype(float), ends, atol=0.5)
+    assert found["bosc_measured"] == pytest.approx(np.mean(drawn), abs=0.3)
+
+
+def test_a_perfect_cell_has_the_exact_bound(tmp_path):
+    """Four real and four fake videos, all right: SciPy's one-sided bound of Clopper and Pearson."""
+    kinds = {name: ((0.1 if name == "real" else 0.9),) * 8 for name in HAND}
+    store(tmp_path, every(kinds))
+    bound = stats.binomtest(4, 4, alternative="greater").proportion_ci(0.95).low
+    for table in (tables.closed_set(tmp_path), tables.overall(tmp_path)):
+        for row in cells(table, "MCX-API(RGB)").to_dict("records"):
+            assert row["bosc_measured"] == 100
+            assert [row["bosc_low"], row["bosc_high"]] == pytest.approx([100 * bound, 100])
+            assert [row["auc_low"], row["auc_high"]] == pytest.approx([bound, 1])
+
+
+def test_remarks_say_what_equal_numbers_mean(tmp_path):
+    assert tables.remarks(tables.closed_set(tmp_path)) == ["Nothing was measured yet."]
+    store(tmp_path, every())
+    said = tables.remarks(tables.closed_set(tmp_path))
+    assert said == [
+        "The measured row has one specificity for its 4 columns, because the real "
+        "frames behind them are the same: from 75.00 % (MCX-API(RGB)) to 75.00 % (MCX-API(RGB)).",
+        "The same BOSC in several columns, because sensitivity is 100 % in each of them, so that "
+        "only real faces are missed: MCX-API(RGB) (DF and NT: 87.50 %).",
+        "No row reads the same AUC in two columns.",
+    ]
+    assert tables.remarks(tables.cross_dataset(tmp_path)) == [
+        "No row has the same specificity in two columns.",
+        "No row reads the same BOSC in two columns.",
+        "No row reads the same AUC in two columns.",
+    ]
+    fakes = {name: (0.9,) * 4 for name in ("DF", "F2F", "FS", "NT")}
+    store(tmp_path, every(fakes | {"real": (0.1,) * 4}), spec="lab")
+    store(tmp_path, every(fakes | {"real": (0.9,) * 4}), method="mesonet")
+    said = tables.remarks(tables.closed_set(tmp_path))
+    assert said[0].endswith("from 0.00 % (MesoNet) to 100.00 % (MCX-API(CIELab)).")
+    assert any(
+        "nothing is judged wrongly: MCX-API(CIELab) (all columns: 100.00 %)." in s for s in said
+    )
+    assert any("everything is called fake: MesoNet (all columns: 50.00 %)." in s for s in said)
+    assert any("every fake scores above every real face: MCX-API(CIELab)" in s for s in said)
+    said = tables.remarks(tables.overall(tmp_path))
+    assert "Sensitivity is 100 %, because everything is called fake: MesoNet." in said
+    assert "Sensitivity is 100 %, because no fake is missed: MCX-API(CIELab)." in said
+    assert said[-1] == (
+        "MCX-API(CIELab) reads the same BOSC and accuracy, 100.00 %, because its sensitivity and "
+        "specificity are equal."
+    )
+
+
+def test_remarks_on_other_data_sets_do_not_call_their_real_videos_the_same(tmp_path):
+    parts = [frames("FaceForensics++", HAND)]
+    parts += [frames(name, CROSS) for name in tables.DATASETS.values()]
+    store(tmp_path, pd.concat(parts, ignore_index=True))
+    said = tables.remarks(tables.cross_dataset(tmp_path))
+    assert said[0] == (
+        "The same specificity in several columns, though their real videos differ (as few as 2): "
+        "MCX-API(RGB) (all columns: 50.00 %)."
+    )
+    assert said[1] == (
+        "The same BOSC in several columns, because sensitivity and specificity are the same in "
+        "each of them: MCX-API(RGB) (all columns: 50.00 %)."
+    )
+    assert said[2].endswith("to the digits printed: MCX-API(RGB) (all columns: 0.250).")
 
 
 def test_summary(tmp_path):
@@ -228,7 +387,8 @@ def test_written_files(tmp_path):
     runs, results = tmp_path / "runs", tmp_path / "results"
     store(runs, every())
     names = [path.name for path in tables.write(runs, results)]
-    three = [f"table{i}.{kind}" for i in (1, 2, 3) for kind in ("csv", "parquet")]
+    kinds = (".csv", "_cells.csv", ".parquet", ".md", "_rates.csv")
+    three = [f"table{i}{kind}" for i in (1, 2, 3) for kind in kinds if (i, kind) != (2, kinds[4])]
     assert names == [*three, "cost.csv"]
     assert sorted(p.name for p in results.iterdir()) == sorted(names)  # no temporary left
     printed = pd.read_csv(results / "table1.csv", dtype=str).set_index("Method")
@@ -244,6 +404,13 @@ def test_written_files(tmp_path):
     assert second.loc["MCX-API(RGB)", "accuracy measured"] == "65.00"
     tidy = pd.read_parquet(results / "table3.parquet")
     pd.testing.assert_frame_equal(tidy, tables.cross_dataset(runs), check_dtype=False)
+    every_cell = pd.read_csv(results / "table1_cells.csv")
+    assert every_cell.columns.tolist() == list(tables.closed_set(runs).columns)
+    row = every_cell.query("label == 'MCX-API(RGB)' and test_set == 'F2F'").iloc[0]
+    assert row[["sensitivity_measured", "specificity_measured"]].tolist() == [50, 75]
+    assert row["bosc_low"] <= 62.5 <= row["bosc_high"]
+    said = (results / "table1.md").read_text()
+    assert said == "".join(f"- {text}\n" for text in tables.remarks(tables.closed_set(runs)))
     before = {name: (results / name).read_bytes() for name in names}
     tables.write(runs, results)
     assert before == {name: (results / name).read_bytes() for name in names}
@@ -270,8 +437,10 @@ def test_a_data_set_of_one_class_costs_its_own_cell_and_no_table(tmp_path):
     shown = tables.wide(tables.cross_dataset(tmp_path)).set_index("Method")
     assert shown.loc["MCX-API(RGB)", "Celeb-DF measured"] == "– / –"
     assert "no real videos were scored" in shown.loc["MCX-API(RGB)", "Status"]
-    assert tables.intervals(tmp_path, 3)["bosc"].isna().all()
-    assert len(tables.write(tmp_path, tmp_path / "results")) == 7
+    assert np.isnan(row["bosc_low"])
+    assert row["sensitivity_measured"] == 50
+    assert (row["videos_real"], row["videos_fake"]) == (0, 2)
+    assert len(tables.write(tmp_path, tmp_path / "results")) == 15
 
 
 def test_other_data_sets_have_a_table_of_their_own(tmp_path):

@@ -29,8 +29,8 @@ if "--done" in words:
     value("--done").parent.mkdir(parents=True, exist_ok=True)
     value("--done").write_text(json.dumps({"made": words[0]}))
 elif words[0] == "tables":
-    for number in (1, 2, 3):
-        (value("--output") / f"table{number}.csv").write_text("a")
+    for name in ("1.csv", "2.csv", "3.csv", "1.md", "2.md", "3.md", "1_rates.csv", "3_rates.csv"):
+        (value("--output") / f"table{name}").write_text("a")
 elif words[0] == "figures":
     for name in ("preview", "tsne", "layercam", "cam_mcx-api", "cam_api-net"):
         (value("--output") / f"{name}.png").write_text("a")

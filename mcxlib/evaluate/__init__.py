@@ -5,7 +5,9 @@ from mcxlib.evaluate.intervals import (
     LEAST_DRAWS,
     METRICS,
     Interval,
+    Sample,
     bootstrap_interval,
+    mean_interval,
     proportion_interval,
 )
 from mcxlib.evaluate.metrics import auc, bosc, per_manipulation, sensitivity, specificity
@@ -18,6 +20,7 @@ __all__ = [
     "REDUCTIONS",
     "Bounds",
     "Interval",
+    "Sample",
     "auc",
     "auc_bounds",
     "binary_report",
@@ -25,6 +28,7 @@ __all__ = [
     "bosc",
     "bosc_auc_feasible",
     "max_auc",
+    "mean_interval",
     "per_manipulation",
     "proportion_interval",
     "sensitivity",

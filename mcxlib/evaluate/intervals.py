@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -31,6 +33,16 @@ class Interval(NamedTuple):
     """"bootstrap" holds for many videos; "exact bound" for any number of them."""
 
 
+class Sample(NamedTuple):
+    """One set of scores: (N,) each."""
+
+    is_fake: ArrayLike
+    """Bool or 0/1."""
+    fake_score: ArrayLike
+    video: ArrayLike
+    """Which samples belong together: any hashable names, unique over data sets."""
+
+
 def bootstrap_interval(
     is_fake: ArrayLike,
     fake_score: ArrayLike,
@@ -55,6 +67,9 @@ def bootstrap_interval(
       n videos of n, (1 - level) ** (1 / n), for sensitivity and for specificity, and their mean.
       If BOSC lies below that mean, one of the two lies below its own bound; then its class is
       entirely right with a probability below 1 - level, and both classes all the more.
+    - BOSC, one class alike and the other not: the other's bootstrap, each end moved by half of
+      what the exact bound leaves open for the first. By the same argument: if BOSC lies below the
+      mean of the two ends, one of the two lies below its own.
     - AUC, all fakes above all real (or all below): the same bound for m pairs of m, where m is
       the number of videos of the smaller class. That many pairs of a real and a fake video can
       be formed without using one twice (Hoeffding, 1963, section 5); they are independent, and
@@ -76,8 +91,7 @@ def bootstrap_interval(
     Args:
         is_fake: (N,), bool or 0/1.
         fake_score: (N,).
-        video: (N,), which samples belong together (any hashable names, unique over data sets);
-            None if every sample is a video of its own.
+        video: (N,), as of :class:`Sample`; None if every sample is a video of its own.
         metric: ``"bosc"`` or ``"auc"``.
         threshold: of BOSC.
         level: of confidence, in (0, 1).
@@ -91,47 +105,138 @@ def bootstrap_interval(
         ValueError: as :func:`mcxlib.evaluate.bosc`; for a video with both real and fake samples;
             for fewer than two videos of a class; for settings out of range.
     """
+    names = np.arange(np.size(is_fake)) if video is None else video
+    return mean_interval(
+        [Sample(is_fake, fake_score, names)],
+        metric,
+        threshold=threshold,
+        level=level,
+        draws=draws,
+        seed=seed,
+    )
+
+
+def mean_interval(
+    samples: Sequence[Sample],
+    metric: str = "bosc",
+    *,
+    threshold: float = 0.5,
+    level: float = 0.95,
+    draws: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """The interval of :func:`bootstrap_interval` for the mean of a metric over several sets of
+    scores, which may hold the same videos: seeds of one network, or manipulations of one data set,
+    which share their real videos.
+
+    A draw takes a video equally often in every set that holds it, so the interval says how far
+    the mean would move with other videos, and not how far with other seeds. Exact bounds are
+    averaged as the metric is: if the mean lies below the mean of the bounds, one of the sets lies
+    below its own.
+
+    Other arguments, results and errors as there; videos are told by their names.
+
+    Raises:
+        ValueError: also for no set at all.
+    """
     _check_settings(metric, level, draws)
-    fake, score = labels_and_scores(is_fake, fake_score)
-    group = _groups(fake, video)
+    if not samples:
+        raise ValueError("no samples: an interval needs at least one set of scores")
+    sets = [_Videos(*sample, threshold) for sample in samples]
     rng = np.random.default_rng(seed)
-    real_video, real_sizes = _numbered(group[~fake])
-    fake_video, fake_sizes = _numbered(group[fake])
-    n_real, n_fake = len(real_sizes), len(fake_sizes)
-    if min(n_real, n_fake) < LEAST_VIDEOS:
-        raise ValueError(
-            f"too few videos for an interval: {n_real} real and {n_fake} fake; at least "
-            f"{LEAST_VIDEOS} of each are needed"
-        )
-    real_weight = _draw(n_real, draws, rng)
-    fake_weight = _draw(n_fake, draws, rng)
-    if metric == "bosc":
-        estimate = metrics.bosc(fake, score, threshold)
-        real_right = np.bincount(real_video, weights=score[~fake] <= threshold)
-        fake_right = np.bincount(fake_video, weights=score[fake] > threshold)
-        real_share, fake_share = real_right / real_sizes, fake_right / fake_sizes
-        if _alike(real_share) and _alike(fake_share):
-            ends = np.add(
-                _bound(real_share[0], n_real, level), _bound(fake_share[0], n_fake, level)
+    real = _weights([one.real_names for one in sets], draws, rng)
+    fake = _weights([one.fake_names for one in sets], draws, rng)
+    parts = [
+        getattr(one, metric)(real_weight, fake_weight, level)
+        for one, real_weight, fake_weight in zip(sets, real, fake, strict=True)
+    ]
+    function = metrics.auc if metric == "auc" else partial(metrics.bosc, threshold=threshold)
+    estimate = float(np.mean([function(one.is_fake, one.score) for one in sets]))
+    drawn = np.mean([part.drawn for part in parts], axis=0)
+    tail = (1 - level) / 2
+    ends = np.quantile(drawn, [tail, 1 - tail]) + np.mean([part.open for part in parts], axis=0)
+    exact = all(part.alike for part in parts)
+    kind: Literal["bootstrap", "exact bound"] = "exact bound" if exact else "bootstrap"
+    return Interval(estimate, float(ends[0]), float(ends[1]), kind)
+
+
+class _Part(NamedTuple):
+    """What one set of scores has in the mean."""
+
+    drawn: NDArray[np.float64]
+    """(draws,): the metric of each resample."""
+    open: NDArray[np.float64]
+    """(2,): what exact bounds add at either end for videos that are all alike."""
+    alike: bool
+    """No resample differs."""
+
+
+class _Videos:
+    """A set of scores by video."""
+
+    def __init__(
+        self, is_fake: ArrayLike, fake_score: ArrayLike, video: ArrayLike, threshold: float
+    ) -> None:
+        self.is_fake, self.score = labels_and_scores(is_fake, fake_score)
+        fake = self.is_fake
+        names = np.asarray(video)
+        same_length(fake, names, "video")
+        self.real_video, self.real_names = pd.factorize(names[~fake])
+        self.fake_video, self.fake_names = pd.factorize(names[fake])
+        mixed = np.isin(self.fake_names, self.real_names).sum()
+        if mixed:
+            raise ValueError(
+                f"{mixed} videos have both real and fake samples; name videos uniquely, "
+                "by data set and manipulation if need be"
             )
-            return Interval(estimate, float(ends[0] / 2), float(ends[1] / 2), "exact bound")
-        specificity = real_weight @ real_right / (real_weight @ real_sizes)
-        sensitivity = fake_weight @ fake_right / (fake_weight @ fake_sizes)
-        drawn = (specificity + sensitivity) / 2
-    else:
-        estimate = metrics.auc(fake, score)
+        n_real, n_fake = len(self.real_names), len(self.fake_names)
+        if min(n_real, n_fake) < LEAST_VIDEOS:
+            raise ValueError(
+                f"too few videos for an interval: {n_real} real and {n_fake} fake; at least "
+                f"{LEAST_VIDEOS} of each are needed"
+            )
+        self.real_sizes, self.fake_sizes = map(np.bincount, (self.real_video, self.fake_video))
+        self.threshold = threshold
+
+    def bosc(self, real_weight: NDArray, fake_weight: NDArray, level: float) -> _Part:
+        """Weights (draws, videos): how often each draw takes each video."""
+        real, fake = self.score[~self.is_fake], self.score[self.is_fake]
+        halves = []
+        for weight, video, sizes, right in (
+            (real_weight, self.real_video, self.real_sizes, real <= self.threshold),
+            (fake_weight, self.fake_video, self.fake_sizes, fake > self.threshold),
+        ):
+            count = np.bincount(video, weights=right)
+            share = count / sizes
+            drawn = weight @ count / (weight @ sizes)
+            halves.append(_part(drawn, share, len(sizes), level))
+        first, second = halves
+        return _Part(
+            (first.drawn + second.drawn) / 2,
+            (first.open + second.open) / 2,
+            first.alike and second.alike,
+        )
+
+    def auc(self, real_weight: NDArray, fake_weight: NDArray, level: float) -> _Part:
+        """As :meth:`bosc`."""
         # wins[r, f]: how often a frame of fake video f scores above one of real video r. A
         # resample only reweights the videos, so its AUC is a bilinear form of this matrix.
-        wins = _wins(score[~fake], real_video, score[fake], fake_video)
-        share = wins / np.multiply.outer(real_sizes, fake_sizes)
-        if _alike(share):
-            low, high = _bound(share.flat[0], min(n_real, n_fake), level)
-            return Interval(estimate, low, high, "exact bound")
+        wins = _wins(
+            self.score[~self.is_fake], self.real_video, self.score[self.is_fake], self.fake_video
+        )
+        share = wins / np.multiply.outer(self.real_sizes, self.fake_sizes)
         above = ((real_weight @ wins) * fake_weight).sum(axis=1)
-        drawn = above / ((real_weight @ real_sizes) * (fake_weight @ fake_sizes))
-    tail = (1 - level) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    return Interval(estimate, float(low), float(high), "bootstrap")
+        drawn = above / ((real_weight @ self.real_sizes) * (fake_weight @ self.fake_sizes))
+        return _part(drawn, share, min(wins.shape), level)
+
+
+def _part(
+    drawn: NDArray[np.float64], share: NDArray[np.float64], trials: int, level: float
+) -> _Part:
+    alike = bool((share == share.flat[0]).all())
+    value = share.flat[0]
+    bounds = _bound(value, trials, level) if alike else (value, value)
+    return _Part(drawn, np.subtract(bounds, value), alike)
 
 
 def proportion_interval(successes: int, trials: int, level: float = 0.95) -> Interval:
@@ -170,26 +275,25 @@ def _check_settings(metric: str, level: float, draws: int) -> None:
         raise ValueError(f"draws must be at least {least} at the level {level}, not {draws}")
 
 
-def _groups(fake: NDArray[np.bool_], video: ArrayLike | None) -> NDArray[np.intp]:
-    """(N,): the number of each sample's video."""
-    if video is None:
-        return np.arange(len(fake))
-    names = np.asarray(video)
-    same_length(fake, names, "video")
-    group = pd.factorize(names)[0]
-    mixed = np.intersect1d(group[fake], group[~fake])
-    if len(mixed):
-        raise ValueError(
-            f"{len(mixed)} videos have both real and fake samples; name videos uniquely, "
-            "by data set and manipulation if need be"
-        )
-    return group
+def _weights(
+    names: list[NDArray], draws: int, rng: np.random.Generator
+) -> list[NDArray[np.float64]]:
+    """Names of each set's videos -> for each set (draws, videos), how often a draw takes each.
 
-
-def _numbered(group: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Groups renumbered from 0, and the size of each."""
-    number = np.unique(group, return_inverse=True)[1]
-    return number, np.bincount(number)
+    Videos that are in the same sets are resampled among each other, so that every set keeps its
+    number of videos in every draw.
+    """
+    place, every = pd.factorize(np.concatenate(names))
+    places = np.split(place, np.cumsum([len(found) for found in names])[:-1])
+    held = np.zeros((len(every), len(names)), dtype=bool)
+    for number, found in enumerate(places):
+        held[found, number] = True
+    stratum = np.unique(held, axis=0, return_inverse=True)[1].reshape(-1)
+    weight = np.empty((draws, len(every)))
+    for number in range(stratum.max() + 1):
+        inside = stratum == number
+        weight[:, inside] = _draw(int(inside.sum()), draws, rng)
+    return [weight[:, found] for found in places]
 
 
 def _draw(groups: int, draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -212,10 +316,6 @@ def _wins(
         below = np.searchsorted(scores, fake, "left") + np.searchsorted(scores, fake, "right")
         wins.append(np.bincount(fake_video, weights=below / 2))
     return np.stack(wins)
-
-
-def _alike(values: NDArray[np.float64]) -> bool:
-    return bool((values == values.flat[0]).all())
 
 
 def _bound(value: float, trials: int, level: float) -> tuple[float, float]:

@@ -85,9 +85,10 @@ def per_manipulation(
         threshold: of BOSC.
 
     Returns:
-        Columns manipulation, n_real, n_fake, bosc, auc: one row a manipulation (FaceForensics++'s
-        in the order of :data:`mcxlib.CLASSES`, others after them by name) and a last row
-        "Average", the plain mean of the rows above, with all fakes counted.
+        Columns manipulation, n_real, n_fake, bosc, auc, sensitivity, specificity: one row a
+        manipulation (FaceForensics++'s in the order of :data:`mcxlib.CLASSES`, others after them
+        by name) and a last row "Average", the plain mean of the rows above, with all fakes
+        counted.
 
     Raises:
         ValueError: as :func:`bosc`, or if a name contradicts ``is_fake``.
@@ -113,6 +114,8 @@ def per_manipulation(
                 "n_fake": int((names == name).sum()),
                 "bosc": bosc(fake[chosen], score[chosen], threshold),
                 "auc": auc(fake[chosen], score[chosen]),
+                "sensitivity": sensitivity(fake[chosen], score[chosen], threshold),
+                "specificity": specificity(fake[chosen], score[chosen], threshold),
             }
         )
     table = pd.DataFrame(rows)
@@ -120,7 +123,6 @@ def per_manipulation(
         "manipulation": "Average",
         "n_real": int((~fake).sum()),
         "n_fake": int(fake.sum()),
-        "bosc": table["bosc"].mean(),
-        "auc": table["auc"].mean(),
     }
+    average |= {m: table[m].mean() for m in ("bosc", "auc", "sensitivity", "specificity")}
     return pd.concat([table, pd.DataFrame([average])], ignore_index=True)

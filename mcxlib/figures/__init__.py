@@ -1,6 +1,6 @@
 """Figures: data in, a :class:`Plate` out (the figure and one sentence that says what it shows)."""
 
-from mcxlib.figures.charts import compare, roc_curves, score_distributions, training_curves
+from mcxlib.figures.charts import compare, forest, roc_curves, score_distributions, training_curves
 from mcxlib.figures.pictures import cam_grid, contact_sheet, tsne_panels
 from mcxlib.figures.study import ablation, gates
 from mcxlib.figures.style import COLORS, MARKERS, Look, Plate, looks, save, style
@@ -14,6 +14,7 @@ __all__ = [
     "cam_grid",
     "compare",
     "contact_sheet",
+    "forest",
     "gates",
     "looks",
     "roc_curves",

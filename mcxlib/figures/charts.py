@@ -112,6 +112,72 @@ def _compare_alt(table: pd.DataFrame, metric: str, sets: list[str], source: str)
     return f"Dot plot of the {name}{unit} of {n} methods{of(source)}: {'; '.join(parts)}."
 
 
+def forest(table: pd.DataFrame) -> Plate:
+    """Measured AUC and BOSC with their 95 % intervals, a panel a test set, a line a method.
+
+    Both on one axis from 0 to 1, BOSC as a share; they differ in colour, marker and height.
+
+    Args:
+        table: from :func:`mcxlib.tables.closed_set`, :func:`mcxlib.tables.overall` or
+            :func:`mcxlib.tables.cross_dataset`; what was not measured is left out, and a number
+            without interval is a point.
+
+    Raises:
+        ValueError: a table without a measured number.
+    """
+    table = table[table["auc_measured"].notna()]
+    if table.empty:
+        raise ValueError("the table holds no measured number to show")
+    labels = list(dict.fromkeys(table["label"]))
+    sets = list(dict.fromkeys(table["test_set"]))
+    source = ", ".join(text for text in dict.fromkeys(table["source"]) if text)
+    drawn = {
+        "auc": (1, "AUC", MEASURED_COLOR, "o", -0.17),
+        "bosc": (100, "BOSC, as a share", FAKE_COLOR, "s", 0.17),
+    }
+    with style():
+        figure = new_figure(2.1 + 1.75 * len(sets), 1.3 + 0.3 * len(labels))
+        axes = figure.subplots(1, len(sets), sharey=True, sharex=True, squeeze=False)[0]
+        heights = np.arange(len(labels))
+        for axis, name in zip(axes, sets, strict=True):
+            cells = table[table["test_set"] == name].set_index("label").reindex(labels)
+            axis.axvline(0.5, color="#999999", ls=":", lw=1)
+            for metric, (scale, text, color, marker, shift) in drawn.items():
+                value, low, high = (
+                    cells[f"{metric}_{what}"] / scale for what in ("measured", "low", "high")
+                )
+                axis.hlines(heights + shift, low, high, color=color, lw=1.4)
+                axis.plot(value, heights + shift, marker, color=color, ms=4, label=text)
+            axis.set_title(name)
+            axis.set_xlim(-0.02, 1.02)
+            axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+            axis.grid(axis="y")
+        axes[0].set_yticks(heights, labels)
+        axes[0].set_ylim(len(labels) - 0.5, -0.5)
+        handles, names = axes[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside upper right", ncols=2)
+        mark(figure, source)
+    return Plate(figure, _forest_alt(table, sets, len(labels), source))
+
+
+def _forest_alt(table: pd.DataFrame, sets: list[str], rows: int, source: str) -> str:
+    parts = []
+    for name in ["Average"] if "Average" in sets else sets:
+        cells = table[table["test_set"] == name].sort_values("auc_measured", kind="stable")
+        ends = [cells.iloc[0]] if len(cells) == 1 else [cells.iloc[0], cells.iloc[-1]]
+        each = [
+            f"{cell['auc_measured']:.3f} ({cell['auc_low']:.3f} to {cell['auc_high']:.3f}, "
+            f"{cell['label']})"
+            for cell in ends
+        ]
+        where = "on average" if name == "Average" else f"on {name}"
+        parts.append(f"{where} AUC {' to '.join(each)}")
+    return (
+        f"Forest plot of the AUC and BOSC of {rows} methods with 95 % intervals{of(source)}: "
+        f"{'; '.join(parts)}."
+    )
+
+
 def roc_curves(frames: pd.DataFrame, source: str = "", title: str = "") -> Plate:
     """ROC curves, real against each manipulation, with the point of the threshold 0.5.
 

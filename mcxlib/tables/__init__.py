@@ -1,9 +1,10 @@
 """Tables 1 to 3 with the paper's and the measured number side by side, from stored scores."""
 
-from mcxlib.tables.checks import intervals, summary, verify
+from mcxlib.tables.checks import summary, verify
 from mcxlib.tables.compare import closed_set, cross_dataset, further, overall
 from mcxlib.tables.cost import cost, cost_summary
-from mcxlib.tables.output import Display, show, wide, write, write_table
+from mcxlib.tables.output import Display, rates, show, wide, write, write_table
+from mcxlib.tables.remarks import remarks
 from mcxlib.tables.stored import DATASETS, FACEFORENSICS, Run, find_runs, held_out, read_scores
 
 __all__ = [
@@ -18,9 +19,10 @@ __all__ = [
     "find_runs",
     "further",
     "held_out",
-    "intervals",
     "overall",
+    "rates",
     "read_scores",
+    "remarks",
     "show",
     "summary",
     "verify",

@@ -1,8 +1,7 @@
-"""Numbers about the tables: a second computation, intervals, and headline values for prose."""
+"""Numbers about the tables: a second computation, and headline values for prose."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +9,14 @@ import numpy as np
 import pandas as pd
 
 from mcxlib import paper
-from mcxlib.evaluate.intervals import LEAST_VIDEOS, bootstrap_interval
-from mcxlib.evaluate.videos import video_scores
-from mcxlib.tables.compare import closed_set, cross_dataset
-from mcxlib.tables.stored import DATASETS, FACEFORENSICS, Run, find_runs, held_out, read_scores
+from mcxlib.tables.compare import RATES, closed_set, cross_dataset
+from mcxlib.tables.stored import DATASETS, FACEFORENSICS, Run, find_runs, read_scores
 
 
 def verify(table: pd.DataFrame, runs_dir: Path | str) -> float:
     """Compute a table's measured numbers again, with scikit-learn alone, from the scores.
 
-    Returns the largest absolute difference, as a fraction (BOSC and accuracy over 100). Rounding
+    Returns the largest absolute difference, as a fraction (all but AUC over 100). Rounding
     leaves about 1e-15; anything larger means that table and scores do not belong together.
 
     Args:
@@ -46,7 +43,8 @@ def verify(table: pd.DataFrame, runs_dir: Path | str) -> float:
                 f"{row['label']} on {row['test_set']}: the table counts {row['seeds']} runs, "
                 f"{runs_dir} holds {len(again.get(key, ()))}; compute the table again"
             )
-        for name, scale in (("bosc", 100), ("acc", 100), ("auc", 1)):
+        for name in ("bosc", "acc", "auc", *RATES):
+            scale = 1 if name == "auc" else 100
             if f"{name}_measured" in row:
                 value = sum(values[name] for values in again[key]) / len(again[key])
                 # NaN in the table must not pass as agreement.
@@ -66,7 +64,8 @@ def _again(run: Run) -> dict[str, dict[str, float]]:
             values[name] = _scikit(part["is_fake"], part["fake_score"])
     if len(values) == len(paper.MANIPULATIONS):
         values["Average"] = {
-            key: sum(v[key] for v in values.values()) / len(values) for key in ("bosc", "auc")
+            key: sum(v[key] for v in values.values()) / len(values)
+            for key in ("bosc", "auc", *RATES)
         }
         every = _scikit(seen["is_fake"], seen["fake_score"])
         values["overall"] = values["Average"] | {"acc": every["acc"]}
@@ -79,7 +78,12 @@ def _again(run: Run) -> dict[str, dict[str, float]]:
 
 
 def _scikit(is_fake: pd.Series, fake_score: pd.Series) -> dict[str, float]:
-    from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
+    from sklearn.metrics import (
+        accuracy_score,
+        balanced_accuracy_score,
+        recall_score,
+        roc_auc_score,
+    )
 
     fake = is_fake.to_numpy().astype(int)
     score = fake_score.to_numpy().astype(np.float64)
@@ -88,64 +92,9 @@ def _scikit(is_fake: pd.Series, fake_score: pd.Series) -> dict[str, float]:
         "bosc": balanced_accuracy_score(fake, called),
         "acc": accuracy_score(fake, called),
         "auc": roc_auc_score(fake, score),
+        "sensitivity": recall_score(fake, called),
+        "specificity": recall_score(1 - fake, 1 - called),
     }
-
-
-def intervals(
-    runs_dir: Path | str, table: int = 1, level: float = 0.95, draws: int = 2000
-) -> pd.DataFrame:
-    """Confidence intervals of Table 1's or Table 3's measured numbers: bootstrap over videos.
-
-    They say how far a number would move with other test videos of the same kind, for this run; not
-    how far with another training. Columns: run_id, label, seed, test_set, bosc, bosc_low,
-    bosc_high (percent), auc, auc_low, auc_high, videos_real, videos_fake, source. Table 1's
-    averages have none: the four share their real videos. A test set with fewer than two videos of a
-    class has no numbers here.
-
-    Raises:
-        ValueError: another table, or as :func:`closed_set`.
-    """
-    if table not in (1, 3):
-        raise ValueError(f"no intervals for table {table!r}; valid: 1, 3")
-    rows = []
-    for run in find_runs(runs_dir):
-        for test_set, dataset, frames in _samples(run, table):
-            fake = frames["is_fake"].to_numpy(bool)
-            videos = frames["manipulation"].astype(str) + "/" + frames["video_id"].astype(str)
-            row: dict[str, Any] = {
-                "run_id": run.run_id,
-                "label": run.label,
-                "seed": run.seed,
-                "test_set": test_set,
-            }
-            few = min(videos[fake].nunique(), videos[~fake].nunique())
-            for name, scale in (("bosc", 100), ("auc", 1)):
-                if few < LEAST_VIDEOS:
-                    row |= {name: np.nan, f"{name}_low": np.nan, f"{name}_high": np.nan}
-                    continue
-                found = bootstrap_interval(
-                    fake, frames["fake_score"], videos, name, level=level, draws=draws
-                )
-                row[name] = scale * found.estimate
-                row[f"{name}_low"], row[f"{name}_high"] = scale * found.low, scale * found.high
-            row["videos_real"] = videos[~fake].nunique()
-            row["videos_fake"] = videos[fake].nunique()
-            rows.append(row | {"source": run.source(dataset, frames)})
-    return pd.DataFrame(rows)
-
-
-def _samples(run: Run, table: int) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """(test set, data set, one row a sample) for each column of the table that was scored."""
-    scores = read_scores(run)
-    if table == 1:
-        test = held_out(run, FACEFORENSICS, scores)
-        for name in paper.MANIPULATIONS if len(test) else ():
-            yield name, FACEFORENSICS, test[test["manipulation"].isin(["real", name])]
-        return
-    for name, dataset in DATASETS.items():
-        test = held_out(run, dataset, scores)
-        if len(test):
-            yield name, dataset, video_scores(test)
 
 
 def summary(runs_dir: Path | str) -> dict[str, Any]:
@@ -159,8 +108,8 @@ def summary(runs_dir: Path | str) -> dict[str, Any]:
     run). A number that the paper does not print is None.
     """
     runs = find_runs(runs_dir)
-    closed = closed_set(runs_dir).query("seeds > 0 and test_set == 'Average'")
-    cross = cross_dataset(runs_dir).query("seeds > 0")
+    closed = closed_set(runs_dir, draws=0).query("seeds > 0 and test_set == 'Average'")
+    cross = cross_dataset(runs_dir, draws=0).query("seeds > 0")
     result: dict[str, Any] = {"runs": len(runs)}
     result["source"] = ", ".join(dict.fromkeys([*closed["source"], *cross["source"]]))
     result["closed_set"] = {row["label"]: _values(row) for row in closed.to_dict("records")}

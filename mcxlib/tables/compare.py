@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pandas as pd
 
 from mcxlib import CLASSES, paper
 from mcxlib.evaluate import metrics
+from mcxlib.evaluate.intervals import LEAST_VIDEOS, Sample, mean_interval
 from mcxlib.evaluate.videos import video_scores
 from mcxlib.settings.matrix import COLORSPACES
 from mcxlib.tables.stored import (
@@ -33,19 +35,30 @@ MEASURED = "measured"
 NOT_RUN = "not run"
 NOT_IN_PAPER = "not in the paper's table"
 
-# What one run gives on the data of one table: test_set, n_real, n_fake, source and the metrics.
+RATES = ("sensitivity", "specificity")
+"""The two halves of BOSC."""
+
+# What one run gives on the data of one table: test_set, n_real, n_fake, source, the metrics, and
+# the scores behind them as a list of Sample.
 Measure = Callable[[Run], pd.DataFrame]
 
 
-def closed_set(runs_dir: Path | str) -> pd.DataFrame:
+def closed_set(runs_dir: Path | str, draws: int = 2000) -> pd.DataFrame:
     """Table 1: real against each manipulation on FaceForensics++'s test part, frame by frame.
 
     Columns: table, label, method, colorspace, variant, test_set (DF, F2F, FS, NT, Average), origin
-    and printed (the paper's), bosc_paper, auc_paper, bosc_measured, auc_measured (mean over
-    seeds), bosc_sd, auc_sd (over seeds; NaN for one), seeds (their number), backbone, n_real,
-    n_fake (frames, of one seed), left_out (videos that could not be judged, of one seed), source
-    (the data measured on), status, standing (what is to be known of older runs), note (why a cell
-    of a run is empty). BOSC in percent.
+    and printed (the paper's), bosc_paper, auc_paper, bosc_measured, auc_measured,
+    sensitivity_measured, specificity_measured (mean over seeds), bosc_sd, auc_sd (over seeds; NaN
+    for one), bosc_low, bosc_high, auc_low, auc_high, seeds (their number), backbone, n_real,
+    n_fake (frames, of one seed), videos_real, videos_fake (behind them), left_out (videos that
+    could not be judged, of one seed), source (the data measured on), status, standing (what is to
+    be known of older runs), note (why a cell of a run is empty). All but AUC in percent.
+
+    ``bosc_low`` to ``auc_high`` are the 95 % interval of the measured number, the mean over seeds
+    and, for an average, over manipulations: how far it would move with other test videos of the
+    same kind, not how far with another training
+    (:func:`mcxlib.evaluate.mean_interval`, ``draws`` resamples; 0 for none). A cell with fewer
+    than two videos of a class has none.
 
     ``status`` is "measured", "not run" or "not in the paper's table" (measured too). Runs with
     settings other than their preset's have rows of their own, named by their digest.
@@ -53,20 +66,23 @@ def closed_set(runs_dir: Path | str) -> pd.DataFrame:
     Raises:
         ValueError: no runs folder, or unreadable scores; says which.
     """
-    return _compare("Table 1", paper.table1(), find_runs(runs_dir), _closed, ("bosc", "auc"))
+    found = find_runs(runs_dir)
+    return _compare("Table 1", paper.table1(), found, _closed, ("bosc", "auc"), draws)
 
 
-def overall(runs_dir: Path | str) -> pd.DataFrame:
+def overall(runs_dir: Path | str, draws: int = 2000) -> pd.DataFrame:
     """Table 2: the closed set in one number.
 
     The paper's accuracy column mixes two measures, so both are measured: ``bosc_measured`` (mean
     over the manipulations, as in Table 1, which is what the paper's own rows print) and
     ``acc_measured`` (share of right decisions over all test frames, which is what its quoted rows
-    print); ``paper_measure`` says which of the two ``acc_paper`` is. Other columns and errors as in
-    :func:`closed_set`; ``test_set`` is "overall".
+    print); ``paper_measure`` says which of the two ``acc_paper`` is. Sensitivity and specificity
+    are BOSC's: means over the manipulations. Other columns and errors as in :func:`closed_set`;
+    ``test_set`` is "overall".
     """
     printed = paper.table2().assign(test_set="overall", origin="")
-    table = _compare("Table 2", printed, find_runs(runs_dir), _overall, ("acc", "auc", "bosc"))
+    names = ("acc", "auc", "bosc")
+    table = _compare("Table 2", printed, find_runs(runs_dir), _overall, names, draws)
     own = table["method"].isin(["mcx-api", "api-net"])
     measure = np.where(table["acc_paper"].isna(), "", np.where(own, "BOSC", "accuracy"))
     table = table.drop(columns="bosc_paper")
@@ -74,7 +90,7 @@ def overall(runs_dir: Path | str) -> pd.DataFrame:
     return table
 
 
-def cross_dataset(runs_dir: Path | str, video: str = "mean") -> pd.DataFrame:
+def cross_dataset(runs_dir: Path | str, video: str = "mean", draws: int = 2000) -> pd.DataFrame:
     """Table 3: three further data sets, video by video.
 
     ``video``: how a video's score comes from its frames'
@@ -82,7 +98,7 @@ def cross_dataset(runs_dir: Path | str, video: str = "mean") -> pd.DataFrame:
     Columns and errors as in :func:`closed_set`; n_real and n_fake count videos.
     """
     measure = partial(_cross, video=video)
-    return _compare("Table 3", paper.table3(), find_runs(runs_dir), measure, ("bosc", "auc"))
+    return _compare("Table 3", paper.table3(), find_runs(runs_dir), measure, ("bosc", "auc"), draws)
 
 
 def further(runs_dir: Path | str, video: str = "mean") -> pd.DataFrame:
@@ -122,15 +138,26 @@ def _by_manipulation(run: Run, test: pd.DataFrame) -> pd.DataFrame:
     if test["is_fake"].astype(bool).nunique() < 2:
         counts = {"n_real": int((~test["is_fake"].astype(bool)).sum())}
         counts["n_fake"] = len(test) - counts["n_real"]
-        return pd.DataFrame(
-            [{"test_set": "Average", "bosc": np.nan, "auc": np.nan} | counts | about]
-        )
+        empty = dict.fromkeys(("bosc", "auc", *RATES), np.nan)
+        row = {"test_set": "Average", "samples": []} | empty | counts | about
+        return pd.DataFrame([row])
     table = metrics.per_manipulation(test["is_fake"], test["fake_score"], test["manipulation"])
-    table["bosc"] *= 100
     table = table.rename(columns={"manipulation": "test_set"})
+    each = [
+        [_sample(test[test["manipulation"].isin(["real", name])])]
+        for name in table["test_set"].iloc[:-1]
+    ]
+    table["samples"] = [*each, list(chain(*each))]
+    table[["bosc", *RATES]] *= 100
     if missing:  # an average over fewer cells is another number
-        table.loc[table["test_set"] == "Average", ["bosc", "auc"]] = np.nan
+        table.loc[table["test_set"] == "Average", ["bosc", "auc", *RATES]] = np.nan
     return table.assign(**about)
+
+
+def _sample(scored: pd.DataFrame) -> Sample:
+    """Videos of different seeds or manipulations are the same if they have the same name."""
+    videos = scored["manipulation"].astype(str) + "/" + scored["video_id"].astype(str)
+    return Sample(scored["is_fake"], scored["fake_score"], videos)
 
 
 def _overall(run: Run) -> pd.DataFrame:
@@ -169,21 +196,29 @@ def _video_row(run: Run, dataset: str, test: pd.DataFrame, video: str) -> dict[s
         "auc": metrics.auc(fake, score) if both else np.nan,
         "sensitivity": 100 * called[fake].mean() if fake.any() else np.nan,
         "specificity": 100 * (~called[~fake]).mean() if not fake.all() else np.nan,
+        "samples": [_sample(videos)],
         "source": run.source(dataset, test),
         "note": "" if both else f"no {' or '.join(missing)} videos were scored",
     }
 
 
+COUNTS = ["n_real", "n_fake", "videos_real", "videos_fake", "left_out"]
+ENDS = ["bosc_low", "bosc_high", "auc_low", "auc_high"]
 _TEXTS = ("source", "backbone", "standing", "note", "method", "colorspace", "label_run")
 
 
 def _compare(
-    name: str, printed: pd.DataFrame, found: list[Run], measure: Measure, names: tuple[str, ...]
+    name: str,
+    printed: pd.DataFrame,
+    found: list[Run],
+    measure: Measure,
+    names: tuple[str, ...],
+    draws: int,
 ) -> pd.DataFrame:
     key = ["key", "variant", "test_set"]
     printed = printed.rename(columns={m: f"{m}_paper" for m in names if m in printed})
     printed = printed.assign(variant="", order=range(len(printed)))
-    measured = _measured(found, measure, names, key)
+    measured = _measured(found, measure, names, key, draws)
     table = printed.merge(measured, on=key, how="outer", suffixes=("", "_run"))
 
     extra = table["order"].isna()
@@ -204,17 +239,15 @@ def _compare(
     table = table.assign(table=name, rank=table.apply(_rank, axis=1))
     table = table.sort_values(["order", "rank"], na_position="last", kind="stable")
     columns = ["table", "label", "method", "colorspace", "variant", "test_set", "origin", "printed"]
-    for kind in ("paper", "measured", "sd"):
-        columns += [f"{m}_{kind}" for m in names]
-    columns += ["seeds", "backbone", "n_real", "n_fake", "left_out", "source", "status"]
-    columns += ["standing", "note"]
-    counts = ["n_real", "n_fake", "left_out"]
-    table[counts] = table[counts].astype("Int64")
+    columns += [f"{m}_paper" for m in names] + [f"{m}_measured" for m in (*names, *RATES)]
+    columns += [f"{m}_sd" for m in names] + ENDS
+    columns += ["seeds", "backbone", *COUNTS, "source", "status", "standing", "note"]
+    table[COUNTS] = table[COUNTS].astype("Int64")
     return table[columns].reset_index(drop=True)
 
 
 def _measured(
-    found: list[Run], measure: Measure, names: tuple[str, ...], key: list[str]
+    found: list[Run], measure: Measure, names: tuple[str, ...], key: list[str], draws: int
 ) -> pd.DataFrame:
     """Mean and spread over the seeds of runs that are otherwise the same."""
     parts = []
@@ -225,8 +258,8 @@ def _measured(
             parts.append(part.assign(**{name: getattr(run, name) for name in about}))
     once = ["method", "colorspace", "label", "backbone", "n_real", "n_fake", "left_out"]
     once += ["source", "note"]
-    columns = [*once, "standing", "seeds"]
-    columns += [f"{m}_{kind}" for m in names for kind in ("measured", "sd")]
+    columns = [*once, "standing", "seeds", "videos_real", "videos_fake", *ENDS]
+    columns += [f"{m}_measured" for m in (*names, *RATES)] + [f"{m}_sd" for m in names]
     if not parts:
         # Typed, so that the merge meets no mixed columns.
         kinds = {c: "str" for c in (*key, *_TEXTS, "label")}
@@ -236,10 +269,35 @@ def _measured(
     table = groups[once].first()
     table["standing"] = groups["standing"].agg(lambda s: "; ".join(dict.fromkeys(filter(None, s))))
     table["seeds"] = groups.size()
-    for m in names:
+    for m in (*names, *RATES):
         table[f"{m}_measured"] = groups[m].mean()
+    for m in names:
         table[f"{m}_sd"] = groups[m].std(ddof=1)
-    return table.reset_index()
+    support = groups[["bosc", "samples"]].apply(lambda part: _support(part, draws))
+    return table.join(support).reset_index()
+
+
+def _support(seeds: pd.DataFrame, draws: int) -> pd.Series:
+    """How many videos a cell rests on, of its first seed, and the intervals of its numbers."""
+    real, fake = (set().union(*found) for found in _videos(seeds["samples"].iloc[0]))
+    row = {"videos_real": len(real), "videos_fake": len(fake)} | dict.fromkeys(ENDS, np.nan)
+    # A seed without the number is in no mean, and so in no interval.
+    samples = list(chain(*seeds.loc[seeds["bosc"].notna(), "samples"]))
+    enough = all(len(found) >= LEAST_VIDEOS for kind in _videos(samples) for found in kind)
+    if draws and samples and enough:
+        for name, scale in (("bosc", 100), ("auc", 1)):
+            found = mean_interval(samples, name, draws=draws)
+            row |= {f"{name}_low": scale * found.low, f"{name}_high": scale * found.high}
+    return pd.Series(row)
+
+
+def _videos(samples: list[Sample]) -> tuple[list[set], list[set]]:
+    """Names of the real and of the fake videos of each."""
+    real, fake = (
+        [set(np.asarray(one.video)[np.asarray(one.is_fake, bool) == kind]) for one in samples]
+        for kind in (False, True)
+    )
+    return real, fake
 
 
 def _rank(row: pd.Series) -> tuple[bool, int, str, int]:

@@ -7,16 +7,18 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from mcxlib.files import replacing, write_parquet
+from mcxlib.files import replacing, write_parquet, write_text
 from mcxlib.tables.compare import (
     MEASURED,
     NOT_RUN,
+    RATES,
     closed_set,
     cross_dataset,
     further,
     overall,
 )
 from mcxlib.tables.cost import cost
+from mcxlib.tables.remarks import remarks
 
 NOTHING = "–"
 """What an empty cell shows."""
@@ -54,11 +56,37 @@ def _wide2(table: pd.DataFrame) -> pd.DataFrame:
         row["ACC paper"] = accuracy or NOTHING
         row["which is"] = cell["paper_measure"] or NOTHING
         row["BOSC measured"] = _number(cell, "bosc", 2)
+        for name in RATES:
+            row[f"{name} measured"] = _rate(cell, name)
         row["accuracy measured"] = _number(cell, "acc", 2)
         row["AUC paper"] = auc or NOTHING
         row["AUC measured"] = _number(cell, "auc", 4)
         rows.append(row | _about(pd.DataFrame([cell])))
     return pd.DataFrame(rows)
+
+
+def rates(table: pd.DataFrame) -> pd.DataFrame:
+    """BOSC with its two halves, of every measured cell: one row a method, texts ready to print.
+
+    A column a test set, "87.50 (100.00 / 75.00)": BOSC, then sensitivity and specificity, of
+    which it is the mean; in percent, means over the seeds.
+    """
+    ran = table[table["seeds"] > 0]
+    rows = []
+    for label, cells in ran.groupby("label", sort=False):
+        row = {"Method": label} | dict.fromkeys(table["test_set"], NOTHING)
+        for cell in cells.to_dict("records"):
+            bosc = NOTHING if pd.isna(cell["bosc_measured"]) else f"{cell['bosc_measured']:.2f}"
+            halves = " / ".join(_rate(cell, name) for name in RATES)
+            row[cell["test_set"]] = f"{bosc} ({halves})"
+        rows.append(row)
+    rows = rows or [{"Method": "nothing measured yet"} | dict.fromkeys(table["test_set"], NOTHING)]
+    return pd.DataFrame(rows)
+
+
+def _rate(cell: dict, name: str) -> str:
+    value = cell[f"{name}_measured"]
+    return NOTHING if pd.isna(value) else f"{value:.2f}"
 
 
 def _about(cells: pd.DataFrame) -> dict[str, str]:
@@ -121,16 +149,30 @@ def show(table: pd.DataFrame) -> Display:
 
 
 def write_table(table: pd.DataFrame, results_dir: Path | str) -> list[Path]:
-    """Write one table twice: as the paper lays it out (CSV, to print) and tidy (Parquet).
+    """Write one table in all its forms; each file appears whole or not at all.
 
-    ``table1.csv`` and ``table1.parquet``, named by the table; each appears whole or not at all.
+    Of Table 1: ``table1.csv`` as the paper lays it out, to print; ``table1_cells.csv`` and
+    ``table1.parquet``, one row a cell with every column; ``table1_rates.csv`` (:func:`rates`; not
+    of Table 2, which holds them); ``table1.md``, its remarks.
     """
-    name = table["table"].iloc[0].lower().replace(" ", "")
-    printed, tidy = (Path(results_dir) / f"{name}.{kind}" for kind in ("csv", "parquet"))
-    with replacing(printed) as temporary:
-        wide(table).to_csv(temporary, index=False, encoding="utf-8", lineterminator="\n")
-    write_parquet(tidy, table)
-    return [printed, tidy]
+    folder, name = Path(results_dir), table["table"].iloc[0].lower().replace(" ", "")
+    written = [
+        _csv(folder / f"{name}.csv", wide(table)),
+        _csv(folder / f"{name}_cells.csv", table),
+        folder / f"{name}.parquet",
+        folder / f"{name}.md",
+    ]
+    write_parquet(written[2], table)
+    write_text(written[3], remarks(table).markdown())
+    if name != "table2":
+        written.append(_csv(folder / f"{name}_rates.csv", rates(table)))
+    return written
+
+
+def _csv(path: Path, table: pd.DataFrame) -> Path:
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, encoding="utf-8", lineterminator="\n")
+    return path
 
 
 def write(runs_dir: Path | str, results_dir: Path | str, video: str = "mean") -> list[Path]:
@@ -147,7 +189,5 @@ def write(runs_dir: Path | str, results_dir: Path | str, video: str = "mean") ->
     written = [path for table in tables for path in write_table(table, results_dir)]
     for name, table in more.items():
         if len(table):
-            written.append(Path(results_dir) / f"{name}.csv")
-            with replacing(written[-1]) as temporary:
-                table.to_csv(temporary, index=False, encoding="utf-8", lineterminator="\n")
+            written.append(_csv(Path(results_dir) / f"{name}.csv", table))
     return written
