@@ -58,6 +58,9 @@ class Detector(nn.Module):
     licence: ClassVar[str] = ""
     """Of the reference implementation, of which facts are used and no code."""
     frames_per_item: ClassVar[int] = 1
+    video_rule: ClassVar[str] = "mean"
+    """How the publication makes a video's score of its frames', one of
+    :data:`mcxlib.evaluate.videos.REDUCTIONS`."""
 
     def __init__(self, settings: BaseModel, classes: tuple[str, ...]) -> None:
         super().__init__()
@@ -71,6 +74,12 @@ class Detector(nn.Module):
     def label(cls, settings: BaseModel) -> str:
         """How the paper's tables name a run of these settings."""
         return cls.paper_labels[0] if cls.paper_labels else cls.name
+
+    @classmethod
+    def uses_masks(cls, settings: BaseModel) -> bool:
+        """Whether training with these settings asks for masks of altered pixels: ``losses`` then
+        takes ``masks``, (B, 1, H, W) in [0, 1], all NaN for an image whose mask is not known."""
+        return False
 
     # -- what is computed -------------------------------------------------------------------
 

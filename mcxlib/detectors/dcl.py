@@ -134,6 +134,11 @@ class DCL(Detector):
         )
         self._warm = settings.warmup_share > 0
 
+    @classmethod
+    def uses_masks(cls, settings: BaseModel) -> bool:
+        given = settings if isinstance(settings, DCLSettings) else DCLSettings()
+        return given.intra_weight * given.contrast_weight > 0
+
     def slow_part(self) -> nn.Module | None:
         return self.encoder.backbone
 

@@ -131,12 +131,30 @@ def _training_data(config: RunConfig, workers: int | None) -> engine.TrainingDat
     manifest = data_steps.ensure_manifest(config, name, workers)
     classes = at.dataset.classes(manifest)
     rows = data_steps.ensure_rows(config, name, workers, classes)
-    about = {
+    about: dict[str, Any] = {
         "dataset": at.name,
         "protocol": data_steps.protocol_used(config, name) or at.protocol,
         "synthetic": bool(manifest["synthetic"].any()),
     }
-    return engine.TrainingData(rows, at.crops, contracts.contract(config.data), classes, about)
+    masks = None
+    if detectors.find(config.detector).uses_masks(config.model):
+        masks = paths.masks_of(at.crops)
+        rows, about["masks"] = data_steps.ensure_masks(config, name, rows, workers)
+        if processes.is_first():
+            _say_masks(config, masks, **about["masks"])
+    contract = contracts.contract(config.data)
+    return engine.TrainingData(rows, at.crops, contract, classes, about, masks)
+
+
+def _say_masks(config: RunConfig, folder: Path, fakes: int, with_masks: int) -> None:
+    """Say what there is of masks, if it is not all."""
+    if with_masks < fakes:
+        which = f"{fakes - with_masks} of {fakes}" if with_masks else f"all {fakes}"
+        print(
+            f"{config.run_id}: {which} fake training videos have no masks and are left out of the "
+            f"loss that needs them; {folder.name}.report.json in {folder.parent} lists them",
+            file=sys.stderr,
+        )
 
 
 def _check(config: RunConfig, training: engine.TrainingData) -> None:
