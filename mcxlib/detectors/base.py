@@ -76,7 +76,7 @@ class Detector(nn.Module):
         return cls.paper_labels[0] if cls.paper_labels else cls.name
 
     @classmethod
-    def uses_masks(cls, settings: BaseModel) -> bool:
+    def uses_masks(cls, settings: Any) -> bool:
         """Whether training with these settings asks for masks of altered pixels: ``losses`` then
         takes ``masks``, (B, 1, H, W) in [0, 1], all NaN for an image whose mask is not known."""
         return False

@@ -135,9 +135,8 @@ class DCL(Detector):
         self._warm = settings.warmup_share > 0
 
     @classmethod
-    def uses_masks(cls, settings: BaseModel) -> bool:
-        given = settings if isinstance(settings, DCLSettings) else DCLSettings()
-        return given.intra_weight * given.contrast_weight > 0
+    def uses_masks(cls, settings: Any) -> bool:
+        return settings.intra_weight * settings.contrast_weight > 0
 
     def slow_part(self) -> nn.Module | None:
         return self.encoder.backbone

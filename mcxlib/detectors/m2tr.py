@@ -132,9 +132,8 @@ class M2TR(Detector):
             self.register_buffer(name, constant, persistent=False)
 
     @classmethod
-    def uses_masks(cls, settings: BaseModel) -> bool:
-        given = settings if isinstance(settings, M2TRSettings) else M2TRSettings()
-        return given.weight_masks > 0
+    def uses_masks(cls, settings: Any) -> bool:
+        return settings.weight_masks > 0
 
     def _opened(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> the map after the rounds, (B, C, side / 4, side / 4)."""

@@ -45,7 +45,7 @@ def closed_set(runs_dir: Path | str) -> pd.DataFrame:
     seeds), bosc_sd, auc_sd (over seeds; NaN for one), seeds (their number), backbone, n_real,
     n_fake (frames, of one seed), left_out (videos that could not be judged, of one seed), source
     (the data measured on), status, standing (what is to be known of older runs), note (why a cell
-    of a run is empty). BOSC in percent.
+    of a run is empty), video_rule ("" here, where frames are measured). BOSC in percent.
 
     ``status`` is "measured", "not run" or "not in the paper's table" (measured too). Runs with
     settings other than their preset's have rows of their own, named by their digest.
@@ -74,23 +74,26 @@ def overall(runs_dir: Path | str) -> pd.DataFrame:
     return table
 
 
-def cross_dataset(runs_dir: Path | str, video: str = "mean") -> pd.DataFrame:
+def cross_dataset(runs_dir: Path | str, video: str | None = None) -> pd.DataFrame:
     """Table 3: three further data sets, video by video.
 
     ``video``: how a video's score comes from its frames'
-    (:func:`mcxlib.evaluate.videos.video_scores`): mean, median, top_k or confident.
-    Columns and errors as in :func:`closed_set`; n_real and n_fake count videos.
+    (:func:`mcxlib.evaluate.videos.video_scores`): mean, median, top_k or confident; None: as each
+    row's own publication does it, which for all but Seferbekov's detector is the mean.
+    Columns and errors as in :func:`closed_set`; n_real and n_fake count videos, and ``video_rule``
+    says what was taken.
     """
     measure = partial(_cross, video=video)
     return _compare("Table 3", paper.table3(), find_runs(runs_dir), measure, ("bosc", "auc"))
 
 
-def further(runs_dir: Path | str, video: str = "mean") -> pd.DataFrame:
+def further(runs_dir: Path | str, video: str | None = None) -> pd.DataFrame:
     """Every other data set that a run was scored on, one's own among them, video by video.
 
     Columns: run_id, label, dataset, n_real, n_fake, left_out (videos), bosc (percent), auc,
-    sensitivity, specificity (percent), source, note. Of one class alone there is only one of the
-    last two, and ``note`` says what is missing.
+    sensitivity, specificity (percent), source, note, video_rule. Of one class alone there is only
+    one of sensitivity and specificity, and ``note`` says what is missing. ``video`` as in
+    :func:`cross_dataset`.
     """
     rows = []
     for run in find_runs(runs_dir):
@@ -102,7 +105,7 @@ def further(runs_dir: Path | str, video: str = "mean") -> pd.DataFrame:
             row = _video_row(run, dataset, test, video)
             rows.append({"run_id": run.run_id, "label": run.label, "dataset": dataset} | row)
     columns = ["run_id", "label", "dataset", "n_real", "n_fake", "left_out", "bosc", "auc"]
-    columns += ["sensitivity", "specificity", "source", "note"]
+    columns += ["sensitivity", "specificity", "source", "note", "video_rule"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -143,7 +146,7 @@ def _overall(run: Run) -> pd.DataFrame:
     return last.assign(test_set="overall", acc=np.where(complete, 100 * right.mean(), np.nan))
 
 
-def _cross(run: Run, video: str = "mean") -> pd.DataFrame:
+def _cross(run: Run, video: str | None = None) -> pd.DataFrame:
     scores = read_scores(run)
     rows = []
     for column, dataset in DATASETS.items():
@@ -154,9 +157,10 @@ def _cross(run: Run, video: str = "mean") -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _video_row(run: Run, dataset: str, test: pd.DataFrame, video: str) -> dict[str, Any]:
+def _video_row(run: Run, dataset: str, test: pd.DataFrame, video: str | None) -> dict[str, Any]:
     """Numbers of one run on one data set, video by video."""
-    videos = video_scores(test, video)
+    rule = video or str(test["video_rule"].iloc[0])
+    videos = video_scores(test, rule)
     fake, score = videos["is_fake"].to_numpy(bool), videos["fake_score"].to_numpy(np.float64)
     missing = lacking(dataset, test)
     both = not {"real", "fake"} & set(missing) and 0 < fake.sum() < len(fake)
@@ -171,10 +175,20 @@ def _video_row(run: Run, dataset: str, test: pd.DataFrame, video: str) -> dict[s
         "specificity": 100 * (~called[~fake]).mean() if not fake.all() else np.nan,
         "source": run.source(dataset, test),
         "note": "" if both else f"no {' or '.join(missing)} videos were scored",
+        "video_rule": rule,
     }
 
 
-_TEXTS = ("source", "backbone", "standing", "note", "method", "colorspace", "label_run")
+_TEXTS = (
+    "source",
+    "backbone",
+    "standing",
+    "note",
+    "video_rule",
+    "method",
+    "colorspace",
+    "label_run",
+)
 
 
 def _compare(
@@ -194,7 +208,8 @@ def _compare(
     ran = table["method_run"].fillna("") != ""
     for column in ("method", "colorspace"):
         table[column] = np.where(ran, table[f"{column}_run"], table[column])
-    texts = ["origin", "printed", "source", "backbone", "standing", "note", "colorspace"]
+    texts = ["origin", "printed", "source", "backbone", "standing", "note", "video_rule"]
+    texts += ["colorspace"]
     table[texts] = table[texts].fillna("")
     table["seeds"] = table["seeds"].fillna(0).astype(int)
     table["status"] = np.where(extra, NOT_IN_PAPER, np.where(table["seeds"] > 0, MEASURED, NOT_RUN))
@@ -207,7 +222,7 @@ def _compare(
     for kind in ("paper", "measured", "sd"):
         columns += [f"{m}_{kind}" for m in names]
     columns += ["seeds", "backbone", "n_real", "n_fake", "left_out", "source", "status"]
-    columns += ["standing", "note"]
+    columns += ["standing", "note", "video_rule"]
     counts = ["n_real", "n_fake", "left_out"]
     table[counts] = table[counts].astype("Int64")
     return table[columns].reset_index(drop=True)
@@ -221,11 +236,12 @@ def _measured(
     for run in found:
         part = measure(run)
         if not part.empty:
+            part = part.assign(video_rule=part.get("video_rule", ""))
             about = ("key", "variant", "method", "colorspace", "backbone", "label", "standing")
             parts.append(part.assign(**{name: getattr(run, name) for name in about}))
     once = ["method", "colorspace", "label", "backbone", "n_real", "n_fake", "left_out"]
     once += ["source", "note"]
-    columns = [*once, "standing", "seeds"]
+    columns = [*once, "standing", "video_rule", "seeds"]
     columns += [f"{m}_{kind}" for m in names for kind in ("measured", "sd")]
     if not parts:
         # Typed, so that the merge meets no mixed columns.
@@ -234,7 +250,10 @@ def _measured(
         return pd.DataFrame(empty)
     groups = pd.concat(parts, ignore_index=True).groupby(key, sort=False)
     table = groups[once].first()
-    table["standing"] = groups["standing"].agg(lambda s: "; ".join(dict.fromkeys(filter(None, s))))
+    for name, between in (("standing", "; "), ("video_rule", ", ")):
+        table[name] = groups[name].agg(
+            lambda s, by=between: by.join(dict.fromkeys(filter(None, s)))
+        )
     table["seeds"] = groups.size()
     for m in names:
         table[f"{m}_measured"] = groups[m].mean()
