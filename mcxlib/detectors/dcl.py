@@ -113,10 +113,10 @@ class DCL(Detector):
     deviations: ClassVar[str] = (
         "both views are of one frame, where the publication takes every second one from another "
         "frame of the video; masks are the data set's own and no differences of images, and fakes "
-        "without one have no intra-instance loss; a mask follows every change of place, pairs outside it do not count, and each "
-        "face has a ratio of its own; patches in random orders, no compression; a cosine for the "
-        "steps of the learning rate; trained on this paper's batches from random weights; faces "
-        "cut as for the other rows, then scaled to 299 px"
+        "without one have no intra-instance loss; a mask follows every change of place, pairs "
+        "outside it do not count, and each face has a ratio of its own; patches in random orders, "
+        "no compression; a cosine for the steps of the learning rate; trained on this paper's "
+        "batches from random weights; faces cut as for the other rows, then scaled to 299 px"
     )
     licence: ClassVar[str] = "Apache-2.0"
     settings: DCLSettings
