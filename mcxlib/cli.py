@@ -345,8 +345,12 @@ def tables(
     videos: Videos = "",
     output: Output = None,
     video: Annotated[
-        str, typer.Option(help="a video's score from its frames': mean, median, top_k, confident")
-    ] = "mean",
+        str,
+        typer.Option(
+            help="a video's score from its frames', for all rows: mean, median, top_k, confident; "
+            "if not given, as each row's publication does it"
+        ),
+    ] = "",
 ) -> None:
     """Compute Tables 1 to 3 from the stored scores."""
     home = _home(preset, videos)
@@ -356,7 +360,7 @@ def tables(
     typer.echo(f"tables of {paths.runs(home)}", err=True)
     from mcxlib import tables as made
 
-    for path in made.write(paths.runs(home), folder, video):
+    for path in made.write(paths.runs(home), folder, video or None):
         typer.echo(path)
     typer.echo(made.cost_summary(made.cost(paths.runs(home))), err=True)
 

@@ -56,6 +56,9 @@ def read_note(path: Path) -> dict[str, Any]:
 def read_scores(path: Path) -> pd.DataFrame:
     """A table of scores of this format or an older one, checked.
 
+    Its ``attrs`` have what the file notes: ``videos_left_out`` (reason -> videos) and
+    ``video_rule`` (how the detector makes a video's score of its frames').
+
     Raises:
         ValueError: it cannot be read, is of a newer format, lacks a column, or has scores that are
             no numbers or probabilities that do not add up to 1; names the file and what to do.
@@ -71,7 +74,11 @@ def read_scores(path: Path) -> pd.DataFrame:
             f"{path} has scores of format {note['format']}, and this program reads up to "
             f"{SCORES_FORMAT}; update it"
         )
-    table.attrs = {"videos_left_out": note.get("videos_left_out", {})}
+    table.attrs = {
+        "videos_left_out": note.get("videos_left_out", {}),
+        # Scored before detectors said it: then the tables took the mean of all.
+        "video_rule": note.get("video_rule", "mean"),
+    }
     classes = [name for name in table if name.startswith("p_")]
     if "fake_score" not in table and "p_real" in table:
         table["fake_score"] = from_real(table["p_real"])

@@ -2,6 +2,8 @@
 faces that MTCNN finds, and manipulations that change what their names say and nothing else."""
 
 import re
+import shutil
+from pathlib import Path
 
 import av
 import cv2
@@ -12,9 +14,10 @@ from mcxlib.data import datasets
 from mcxlib.data.datasets import faceforensics
 from mcxlib.data.faces.finder import FaceFinder
 from mcxlib.settings.data import DataConfig
-from mcxlib.synthetic import DemoSpec, is_complete, make
+from mcxlib.synthetic import DemoSpec, is_complete, make, make_masks
 from mcxlib.synthetic.clip import plan_clip, render_frame
-from mcxlib.synthetic.manipulate import MANIPULATIONS, Canonical, Recipe, _oval
+from mcxlib.synthetic.manipulate import MANIPULATIONS, Canonical, Recipe, _oval, altered
+from mcxlib.synthetic.plan import RECIPES, STYLES, plan
 
 TINY = DemoSpec(train=2, val=2, test=2, cross_real=2, cross_fake=2, frames=4)
 
@@ -36,6 +39,16 @@ def person():
         for name, function in MANIPULATIONS.items()
     }
     return target, frames, made
+
+
+@pytest.fixture(scope="module")
+def with_masks(tree, tmp_path_factory):
+    """A copy of the tree to which masks were added, and what it held before."""
+    root = tmp_path_factory.mktemp("masks") / "demo"
+    shutil.copytree(tree, root)
+    before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in root.rglob("*") if p.is_file()}
+    make_masks(root, TINY, workers=1)
+    return root, before
 
 
 def files(root):
@@ -161,6 +174,75 @@ def test_nt_changes_the_mouth_and_no_other_part_of_the_face(person):
     change, _, mouth, upper = inside(target, frames, made["NT"], 4)
     assert change[upper].max() == 0
     assert change[mouth].mean() > 0.01
+
+
+@pytest.mark.parametrize("name", list(MANIPULATIONS))
+def test_a_mask_is_where_the_frames_differ(person, name):
+    """What differs is masked; what is masked and does not differ was blended in too weakly to
+    change 8 bits, or is by chance the same colour."""
+    target, frames, made = person
+    masks = altered(target, name, Recipe())
+    assert len(masks) == len(frames)
+    for frame, fake, mask in zip(frames, made[name], masks, strict=True):
+        assert mask.shape == frame.shape[:2]
+        assert mask.dtype == np.uint8
+        assert set(np.unique(mask)) == {0, 255}
+        differs = (np.abs(fake.astype(int) - frame) > 0).any(2)
+        assert not differs[mask == 0].any()
+        assert differs[mask == 255].mean() > 0.85
+
+
+def read(path):
+    with av.open(str(path)) as container:
+        return [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+
+
+def test_masks_lie_where_faceforensics_has_them_and_come_back_exactly(with_masks):
+    root, _ = with_masks
+    (job, *_) = plan(TINY)[0]
+    size = (TINY.frames, TINY.width, TINY.height)
+    target = plan_clip(job.person, job.clip, *size, STYLES[job.style])
+    frames = [render_frame(target, k) for k in range(TINY.frames)]
+    for output in job.outputs[1:]:
+        name = output.manipulation
+        donor = plan_clip(output.donor_person, output.donor_clip, *size, STYLES[job.style])
+        rng = np.random.default_rng([*job.clip, 505, sum(map(ord, name))])
+        made = MANIPULATIONS[name](target, frames, donor, RECIPES[job.style], rng)
+        masks = read(root / output.path.replace("/c23/", "/masks/"))
+        assert len(masks) == TINY.frames
+        for mask, fake, frame in zip(masks, made, frames, strict=True):
+            assert mask.shape == frame.shape
+            assert set(np.unique(mask)) == {0, 255}
+            differs = (fake != frame).any(2)
+            assert not differs[mask.max(2) == 0].any()
+            assert differs[mask.min(2) == 255].mean() > 0.85
+
+
+def test_masks_touch_nothing_that_was_there(with_masks):
+    root, before = with_masks
+    assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in before} == before
+    added = {p for p in root.rglob("*") if p.is_file()} - before.keys()
+    fakes = [p for p in before if "FaceForensics++/manipulated" in p.as_posix()]
+    assert added == {Path(p.as_posix().replace("/c23/", "/masks/")) for p in fakes}
+    assert is_complete(root, TINY)
+    scan = datasets.scan(root / "FaceForensics++", "FaceForensics++", DataConfig())
+    assert len(scan.manifest) == len(fakes) + 6
+    assert scan.left_out.empty
+    # A second call writes what is missing only.
+    times = {p: p.stat().st_mtime_ns for p in added}
+    gone = min(added)
+    content = gone.read_bytes()
+    gone.unlink()
+    make_masks(root, TINY, workers=2)
+    assert gone.read_bytes() == content
+    assert {p: p.stat().st_mtime_ns for p in added - {gone}} == {
+        p: t for p, t in times.items() if p != gone
+    }
+
+
+def test_masks_need_the_finished_videos(tmp_path):
+    with pytest.raises(ValueError, match="holds no finished videos of this kind; make them first"):
+        make_masks(tmp_path, TINY)
 
 
 def detail(frame, mask):

@@ -58,6 +58,9 @@ class Detector(nn.Module):
     licence: ClassVar[str] = ""
     """Of the reference implementation, of which facts are used and no code."""
     frames_per_item: ClassVar[int] = 1
+    video_rule: ClassVar[str] = "mean"
+    """How the publication makes a video's score of its frames', one of
+    :data:`mcxlib.evaluate.videos.REDUCTIONS`."""
 
     def __init__(self, settings: BaseModel, classes: tuple[str, ...]) -> None:
         super().__init__()
@@ -86,6 +89,12 @@ class Detector(nn.Module):
     def targets(self, labels: Tensor) -> Tensor:
         """Labels (B,) as the loss takes them: of classes, or 0 for real and 1 for fake."""
         return (labels > 0).long() if self.binary else labels
+
+    @classmethod
+    def uses_masks(cls, settings: Any) -> bool:
+        """Whether training with these settings asks for masks of altered pixels: ``losses`` then
+        takes ``masks``, (B, 1, H, W) in [0, 1], all NaN for an image whose mask is not known."""
+        return False
 
     # -- what is computed -------------------------------------------------------------------
 

@@ -112,11 +112,11 @@ class DCL(Detector):
     published: ClassVar[Published | None] = Published(17_553_995, 2, MappingProxyType({}))
     deviations: ClassVar[str] = (
         "both views are of one frame, where the publication takes every second one from another "
-        "frame of the video; the trainer has no masks, so that the intra-instance loss needs them "
-        "given; a mask follows every change of place, pairs outside it do not count, and each "
-        "face has a ratio of its own; patches in random orders, no compression; a cosine for the "
-        "steps of the learning rate; trained on this paper's batches from random weights; faces "
-        "cut as for the other rows, then scaled to 299 px"
+        "frame of the video; masks are the data set's own and no differences of images, and fakes "
+        "without one have no intra-instance loss; a mask follows every change of place, pairs "
+        "outside it do not count, and each face has a ratio of its own; patches in random orders, "
+        "no compression; a cosine for the steps of the learning rate; trained on this paper's "
+        "batches from random weights; faces cut as for the other rows, then scaled to 299 px"
     )
     licence: ClassVar[str] = "Apache-2.0"
     settings: DCLSettings
@@ -132,6 +132,10 @@ class DCL(Detector):
             settings.queue, settings.grid**2, settings.hard, settings.prototype_momentum
         )
         self._warm = settings.warmup_share > 0
+
+    @classmethod
+    def uses_masks(cls, settings: Any) -> bool:
+        return settings.intra_weight * settings.contrast_weight > 0
 
     def slow_part(self) -> nn.Module | None:
         return self.encoder.backbone

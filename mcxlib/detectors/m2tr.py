@@ -131,6 +131,10 @@ class M2TR(Detector):
             constant = torch.tensor(values).view(1, 3, 1, 1)
             self.register_buffer(name, constant, persistent=False)
 
+    @classmethod
+    def uses_masks(cls, settings: Any) -> bool:
+        return settings.weight_masks > 0
+
     def _opened(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> the map after the rounds, (B, C, side / 4, side / 4)."""
         check_images(images, self.name)

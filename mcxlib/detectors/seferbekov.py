@@ -77,9 +77,10 @@ class Seferbekov(Detector):
         "which need landmarks, and no upper or lower half black, which needs masks; no Nesterov "
         "momentum, no limit on the gradient's norm, a cosine for the polynomial schedule; trained "
         "on this paper's batches from random weights; faces cut as for the other rows, then "
-        "scaled to 380 px; a video's score is the frames' mean"
+        "scaled to 380 px; a video's score by the reference's rule, but of one face a frame"
     )
     licence: ClassVar[str] = "MIT"
+    video_rule: ClassVar[str] = "confident"
     outputs = 1
     settings: SeferbekovSettings
     mean: Tensor

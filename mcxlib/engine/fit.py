@@ -73,7 +73,7 @@ def fit(
     model, optimizer, at = run.model, run.optimizer, run.at
     with run.watching():
         while at.epoch < config.train.epochs:
-            for images, labels in run.batches():
+            for batch in run.batches():
                 done = (at.epoch + at.batch / run.sampler.batches_per_epoch) / config.train.epochs
                 rate = learning_rate(config.train, done)
                 run.set_rate(rate)
@@ -81,14 +81,14 @@ def fit(
                 with memory.explained(run.out_of_memory), run.counted():
                     model.before_step(done)
                     # As bytes: a quarter of the traffic, and no precision plugin rounds them.
-                    losses = run.step(run.to_device(images), run.to_device(labels))
+                    losses = run.step(*map(run.to_device, batch))
                     run.fabric.backward(losses["total"])
                     optimizer.step()
                     optimizer.zero_grad(set_to_none=True)
                     model.after_step()
                 at.step += 1
                 at.batch += 1
-                run.note(rate, losses, len(images))
+                run.note(rate, losses, len(batch[0]))
                 run.look()
             run.validate()
             run.end_epoch(progress)

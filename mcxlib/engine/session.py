@@ -60,7 +60,9 @@ class TrainingData:
     """How the crops were made; travels with the weights."""
     classes: tuple[str, ...] = CLASSES
     about: dict[str, Any] = field(default_factory=dict)
-    """Data set, protocol, whether it is synthetic: for the weights' card."""
+    """Data set, protocol, whether it is synthetic, how many masks: for the weights' card."""
+    masks: Path | None = None
+    """Where the files of the rows' column ``mask`` lie; None for a detector that uses none."""
     start: Path | None = None
     """Weights to begin with."""
 
@@ -77,18 +79,31 @@ class Stopped(RuntimeError):
 
 
 class Step(nn.Module):
-    """The computation of one training step as a module, for DDP: images and labels in, losses
-    out."""
+    """The computation of one training step as a module, for DDP: a batch in, losses out."""
 
     def __init__(self, model: Detector):
         super().__init__()
         self.model = model
 
-    def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """(B, 3, H, W), uint8 or floating point in [0, 1], and (B,) int64 -> scalars by name."""
+    def forward(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        masks: Tensor | None = None,
+        known: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """(B, 3, H, W), uint8 or floating point in [0, 1], and (B,) int64 -> scalars by name.
+
+        With masks, uint8 (B, 1, H, W), and which are known, bool (B,), for a detector that uses
+        them.
+        """
         if not images.is_floating_point():
             images = images.float().div_(255)
-        return self.model.losses(images, labels)
+        if masks is None or known is None:
+            return self.model.losses(images, labels)
+        losses: Any = self.model.losses
+        shares = masks.float().div_(255).masked_fill(~known[:, None, None, None], math.nan)
+        return losses(images, labels, masks=shares)
 
 
 class Session:
@@ -142,7 +157,12 @@ class Session:
         self.precision = self.fabric.strategy.precision
         rows = self.data.part("train").reset_index(drop=True)
         self.dataset = crops.CropDataset(
-            rows, self.data.folder, train.input_size, augment=True, seed=config.seed
+            rows,
+            self.data.folder,
+            train.input_size,
+            augment=True,
+            seed=config.seed,
+            masks=self.data.masks,
         )
         self.sampler = batch_sampler(
             config, rows, len(self.data.classes), self.crew.rank, self.crew.size
@@ -245,8 +265,9 @@ class Session:
             yield
         self.history.close()
 
-    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """What is left of the epoch: uint8 images (B, 3, H, W) and labels (B,)."""
+    def batches(self) -> Iterator[tuple[Tensor, ...]]:
+        """What is left of the epoch: uint8 images (B, 3, H, W) and labels (B,), and what else
+        :class:`Step` takes."""
         self.model.freeze(self.at.epoch < self.config.train.freeze_epochs)
         self._wrap()
         self.step.train()

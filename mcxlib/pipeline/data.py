@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from mcxlib.config import RunConfig
     from mcxlib.data.datasets.base import Dataset
+    from mcxlib.synthetic import DemoSpec
 
 ALL_DATASETS = datasets.paper_order()
 
@@ -144,12 +145,18 @@ def ensure_videos(config: DataConfig | RunConfig, workers: int | None = None) ->
         return folder
     from mcxlib import synthetic
 
-    spec = synthetic.DemoSpec.small() if data.preset == "test" else synthetic.DemoSpec()
+    spec = _spec(data)
     with alone(folder, "synthetic videos"):
         if not synthetic.is_complete(folder, spec):
             with progress("synthetic videos") as show:
                 synthetic.make(folder, spec, workers=workers or 2, progress=show)
     return folder
+
+
+def _spec(data: DataConfig) -> DemoSpec:
+    from mcxlib.synthetic import DemoSpec
+
+    return DemoSpec.small() if data.preset == "test" else DemoSpec()
 
 
 def _ensure_root(at: Plan, workers: int | None = None) -> Path:
@@ -284,6 +291,62 @@ def ensure_crops(
         root = _ensure_root(at, workers)
         with progress(f"faces of {at.name}") as show:
             return crop_videos(manifest, root, at.crops, at.data, workers, show)
+
+
+def ensure_masks(
+    config: DataConfig | RunConfig,
+    dataset: str,
+    rows: pd.DataFrame,
+    workers: int | None = None,
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The rows with the masks of the training fakes, which are cut if they are missing.
+
+    Added columns are ``mask``, the file below :func:`mcxlib.settings.paths.masks_of` ("" where
+    there is none, and for real faces, of which nothing was altered), and ``mask_known``. Rendered
+    fakes get their mask videos now if they have none yet. A list of the videos without masks lies
+    beside the folder.
+
+    Returns:
+        The rows, and how many training videos are fake ("fakes") and have masks ("with_masks").
+    """
+    from mcxlib.data.faces import masks
+
+    at = plan(config, dataset)
+    fakes = rows[(rows["split"] == "train") & rows["is_fake"].astype(bool)]
+    folder, settings = paths.masks_of(at.crops), contracts.contract(at.data)
+    below = ensure_manifest(config, dataset).set_index("video_id")["path"]
+    of = at.dataset.mask_of or (lambda path: "")
+    videos = {v: (at.root / below[v], at.root / of(below[v])) for v in fakes["video_id"].unique()}
+    table = masks.found(fakes, videos, folder, settings)
+    if at.dataset.mask_of and table["status"].eq("none").any():
+        with alone(folder, f"masks of {at.name}"):
+            _render_masks(at, workers)
+            with progress(f"masks of {at.name}") as show:
+                table = masks.cut_masks(fakes, videos, folder, settings, workers, show)
+    if at.dataset.mask_of is None:
+        table["note"] = f"{at.name} comes without masks"
+    report = {"fakes": len(table), "with_masks": int(table["status"].eq("ok").sum())}
+    without = table.loc[table["status"] != "ok", ["video_id", "status", "note"]]
+    write_json(
+        folder.with_name(f"{folder.name}.report.json"),
+        report | {"without": without.to_dict("records")},
+    )
+    files = rows["video_id"].map(table.set_index("video_id")["file"]).fillna("")
+    trained = rows["split"] == "train"
+    files = files.where(trained, "")
+    known = trained & (files.ne("") | ~rows["is_fake"].astype(bool))
+    return rows.assign(mask=files, mask_known=known), report
+
+
+def _render_masks(at: Plan, workers: int | None) -> None:
+    """Rendered fakes get the videos of their masks, and are rendered if they are missing."""
+    folder = videos_folder(at.data)
+    if at.data.videos == "rendered" and at.root.is_relative_to(folder):
+        from mcxlib import synthetic
+
+        ensure_videos(at.data, workers)
+        with alone(folder, "synthetic videos"), progress("masks of synthetic videos") as show:
+            synthetic.make_masks(folder, _spec(at.data), workers or 2, show)
 
 
 def classes_of(config: DataConfig | RunConfig, manifest: pd.DataFrame) -> tuple[str, ...]:

@@ -157,14 +157,33 @@ def _training_data(config: RunConfig, workers: int | None) -> engine.TrainingDat
     manifest = data_steps.ensure_manifest(config, name, workers)
     classes = at.dataset.classes(manifest)
     rows = data_steps.ensure_rows(config, name, workers, classes)
-    about = {
+    about: dict[str, Any] = {
         "dataset": at.name,
         "protocol": data_steps.protocol_used(config, name) or at.protocol,
         "synthetic": bool(manifest["synthetic"].any()),
     }
+    masks = None
+    if detectors.find(config.detector).uses_masks(config.model):
+        found, about["masks"] = data_steps.ensure_masks(config, name, rows, workers)
+        # The empty masks of real faces alone would teach that nothing is ever altered.
+        if about["masks"]["with_masks"]:
+            rows, masks = found, paths.masks_of(at.crops)
+        if processes.is_first():
+            _say_masks(config, paths.masks_of(at.crops), **about["masks"])
+    contract = contracts.contract(config.data)
     return engine.TrainingData(
-        rows, at.crops, contracts.contract(config.data), classes, about, start_weights(config)
+        rows, at.crops, contract, classes, about, masks, start_weights(config)
     )
+
+
+def _say_masks(config: RunConfig, folder: Path, fakes: int, with_masks: int) -> None:
+    """Say what there is of masks, if it is not all."""
+    if with_masks == fakes:
+        return
+    said = f"{fakes - with_masks} of {fakes} fake training videos have no masks; "
+    said += "the loss that needs them leaves those out" if with_masks else "trained without masks"
+    listed = folder.with_name(f"{folder.name}.report.json")
+    print(f"{config.run_id}: {said}; {listed} lists them", file=sys.stderr)
 
 
 def _check(config: RunConfig, training: engine.TrainingData) -> None:

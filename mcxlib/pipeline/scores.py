@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mcxlib import runs, schemas
+from mcxlib import detectors, runs, schemas
 from mcxlib.config import RunConfig
 from mcxlib.data.crops.rows import fingerprint
 from mcxlib.data.faces import contract as contracts
@@ -130,6 +130,7 @@ def _score(
                 dataset=at.name,
                 classes=list(card.classes),
                 videos_left_out=videos_left_out(manifest, crops, rows),
+                video_rule=detectors.find(config.detector).video_rule,
                 flop=_known(table.attrs["flop"]),
             )
             if rows["split"].eq("test").any() and at.name == card.trained_on.get("dataset"):

@@ -73,6 +73,11 @@ def table_of(crop_folder: Path) -> Path:
     return crop_folder.with_name(f"{crop_folder.name}.parquet")
 
 
+def masks_of(crop_folder: Path) -> Path:
+    """Folder of the masks that belong to a folder of crops."""
+    return crop_folder.with_name(f"{crop_folder.name}.masks")
+
+
 def book_inputs() -> Path:
     """What the book reads besides its own pages: executed notebooks, tables, figures."""
     return _folder("MCX_BOOK", "book/generated")

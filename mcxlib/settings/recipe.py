@@ -31,9 +31,10 @@ _COUNTED = ("mcxlib.method.", "mcxlib.detectors.")
 _ALWAYS = ("mcxlib.method.sampler", "mcxlib.engine.schedule")
 _ABOUT = {
     *("deviations", "licence", "name", "paper_labels", "published", "tables"),
-    *("label", "score_kind"),
+    *("label", "score_kind", "uses_masks", "video_rule"),
 }
-"""Names in a detector that say something about it and decide nothing."""
+"""Names in a detector that say something about it and decide nothing. Whether masks were there is
+in the fingerprint of the data."""
 
 
 def recipe(

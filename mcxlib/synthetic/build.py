@@ -16,7 +16,7 @@ from mcxlib.files import clear_partial, write_text
 
 from .clip import plan_clip, render_frame
 from .encode import write_video
-from .manipulate import MANIPULATIONS
+from .manipulate import MANIPULATIONS, altered
 from .plan import RECIPES, STYLES, Job, plan
 from .spec import DemoSpec
 
@@ -24,6 +24,9 @@ MARKER = "demo.json"
 """Written last; holds the spec and a version that rises when the same spec gives other videos."""
 
 VERSION = 1
+
+LOSSLESS = 0
+"""H.264's rate factor at which a mask's two values come back as they were."""
 
 
 def _marker(spec: DemoSpec, done: bool) -> str:
@@ -81,6 +84,50 @@ def _run(job: Job, root: Path, spec: DemoSpec) -> int:
     return len(job.outputs)
 
 
+def _run_masks(job: Job, root: Path, spec: DemoSpec) -> int:
+    """Make the missing masks of one job; returns how many it has."""
+    cv2.setNumThreads(1)
+    missing = [o for o in job.outputs if o.mask and not (root / o.mask).is_file()]
+    if missing:
+        size = (spec.frames, spec.width, spec.height)
+        target = plan_clip(job.person, job.clip, *size, STYLES[job.style])
+        for output in missing:
+            masks = altered(target, output.manipulation, RECIPES[job.style])
+            frames = [np.dstack([mask] * 3) for mask in masks]
+            write_video(root / output.mask, frames, spec.fps, LOSSLESS)
+    return sum(bool(o.mask) for o in job.outputs)
+
+
+def make_masks(
+    root: Path,
+    spec: DemoSpec | None = None,
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write, beside the fakes of a finished tree, videos of where each was altered.
+
+    White where a pixel was blended in, black where the real video's was kept; as many frames, of
+    the same size, where FaceForensics++ has its masks. Nothing else in the tree is touched, and
+    masks already there are kept. ``progress(done, total)`` counts masks.
+
+    Raises:
+        ValueError: ``root`` holds no finished tree of this spec.
+    """
+    spec = spec or DemoSpec()
+    root = Path(root)
+    if not is_complete(root, spec):
+        raise ValueError(f"{root} holds no finished videos of this kind; make them first")
+    clear_partial(root, recursive=True)
+    jobs = [job for job in plan(spec)[0] if any(o.mask for o in job.outputs)]
+    total = sum(bool(o.mask) for job in jobs for o in job.outputs)
+    missing = [j for j in jobs if not all((root / o.mask).is_file() for o in j.outputs if o.mask)]
+    done = total - sum(bool(o.mask) for job in missing for o in job.outputs)
+    for count in _each(_run_masks, missing, root, spec, workers):
+        done += count
+        if progress:
+            progress(done, total)
+
+
 def make(
     root: Path,
     spec: DemoSpec | None = None,
@@ -113,7 +160,7 @@ def make(
     write_text(root / MARKER, _marker(spec, done=False))
     clear_partial(root, recursive=True)
     done = 0
-    for count in _each(jobs, root, spec, workers):
+    for count in _each(_run, jobs, root, spec, workers):
         done += count
         if progress:
             progress(done, total)
@@ -122,13 +169,19 @@ def make(
     write_text(root / MARKER, _marker(spec, done=True))
 
 
-def _each(jobs: list[Job], root: Path, spec: DemoSpec, workers: int) -> Iterator[int]:
+def _each(
+    run: Callable[[Job, Path, DemoSpec], int],
+    jobs: list[Job],
+    root: Path,
+    spec: DemoSpec,
+    workers: int,
+) -> Iterator[int]:
     """Do every job; yields how many files each has, as they get done."""
     if workers == 1:
-        yield from (_run(job, root, spec) for job in jobs)
+        yield from (run(job, root, spec) for job in jobs)
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(_run, job, root, spec) for job in jobs]
+        futures = [pool.submit(run, job, root, spec) for job in jobs]
         try:
             for future in as_completed(futures):
                 yield future.result()

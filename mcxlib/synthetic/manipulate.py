@@ -71,6 +71,12 @@ class Canonical:
         out = frame * (1 - layer[..., 3:]) + 255 * layer[..., :3]
         return np.clip(out + 0.5, 0, 255).astype(np.uint8)
 
+    def altered(self, index: int, mask: np.ndarray) -> np.ndarray:
+        """Where :meth:`paste` blends anything in: bool (height, width)."""
+        return (
+            cv2.remap(mask.astype(np.float32), *frame_maps(self.clip, index), cv2.INTER_LINEAR) > 0
+        )
+
 
 def _match(
     square: np.ndarray, reference: np.ndarray, mask: np.ndarray, amount: float
@@ -91,6 +97,33 @@ def _oval(p: Person, x: np.ndarray, y: np.ndarray, inset: float, feather: float)
     # A smooth minimum rounds the corners.
     soft = -0.06 * np.log(np.exp(-side / 0.06) + np.exp(-top / 0.06) + np.exp(-bottom / 0.06))
     return smoothstep(0, feather, soft).astype(np.float32)
+
+
+def blend(name: str, tools: Canonical, recipe: Recipe) -> np.ndarray:
+    """How much of each point of the canonical square a manipulation replaces, (n, n) in [0, 1]."""
+    p, x, y = tools.clip.person, tools.x, tools.y
+    if name == "DF":
+        return _oval(p, x, y, 0.05, recipe.df_feather)
+    if name == "FS":
+        return _oval(p, x, y, 0.07, recipe.fs_feather)
+    if name == "F2F":
+        return _oval(p, x, y, 0.05, 0.10)
+    e = recipe.nt_extent
+    reach = ((x / (0.40 * e)) ** 2 + ((y - p.mouth_y - 0.06) / (0.31 * e)) ** 2).astype(np.float32)
+    mask = smoothstep(1.25, 0.72, reach) * smoothstep(
+        p.eye_y + p.nose_len, p.eye_y + p.nose_len + 0.06, y
+    )
+    return mask * _oval(p, x, y, 0.02, 0.08)
+
+
+def altered(target: Clip, name: str, recipe: Recipe) -> Frames:
+    """Where each frame of a manipulated video was altered: uint8 (height, width), 0 or 255.
+
+    By construction: everything else is the target's own frame, pixel for pixel.
+    """
+    tools = Canonical(target)
+    mask = blend(name, tools, recipe)
+    return [255 * tools.altered(k, mask).astype(np.uint8) for k in range(len(target.states))]
 
 
 def _features(e: Expression, light: np.ndarray) -> np.ndarray:
@@ -179,7 +212,7 @@ def deepfake(
     sx = (t.eye_x / d.eye_x + t.mouth_w / d.mouth_w) / 2
     sy = (t.mouth_y - t.eye_y) / (d.mouth_y - d.eye_y)
     scale, shift = np.array([sx, sy]), np.array([0, t.eye_y - sy * d.eye_y])
-    mask = _oval(t, tools.x, tools.y, 0.05, recipe.df_feather)
+    mask = blend("DF", tools, recipe)
     out = []
     for k, frame in enumerate(frames):
         state = target.states[k]
@@ -210,7 +243,7 @@ def face_swap(
     small = small + recipe.fs_sharp * (small - cv2.GaussianBlur(small, (0, 0), 1.5))
     texture = cv2.resize(small, (tools.n, tools.n), interpolation=cv2.INTER_LINEAR)
     source = landmarks(donor.person, state.expression)
-    mask = _oval(target.person, tools.x, tools.y, 0.07, recipe.fs_feather)
+    mask = blend("FS", tools, recipe)
     out = []
     for k, frame in enumerate(frames):
         goal = landmarks(target.person, target.states[k].expression)
@@ -259,7 +292,7 @@ def reenact(
     """F2F: the target's own face warped to the donor's expression and drawn anew."""
     tools = Canonical(target)
     p, n = target.person, tools.n
-    mask = _oval(p, tools.x, tools.y, 0.05, 0.10)
+    mask = blend("F2F", tools, recipe)
     per_unit = n / (2 * EXTENT)
     out = []
     for k, frame in enumerate(frames):
@@ -304,14 +337,7 @@ def neural_texture(
         pixels.append(_crop(tools.unroll(frame, k), left, top, side, recipe.nt_size).ravel())
     rows, pixels = np.array(rows), np.array(pixels)
     model = _ridge(rows, pixels, min(recipe.nt_rank, len(frames) - 1), 0.3)
-    e = recipe.nt_extent
-    reach = ((tools.x / (0.40 * e)) ** 2 + ((tools.y - p.mouth_y - 0.06) / (0.31 * e)) ** 2).astype(
-        np.float32
-    )
-    mask = smoothstep(1.25, 0.72, reach) * smoothstep(
-        p.eye_y + p.nose_len, p.eye_y + p.nose_len + 0.06, tools.y
-    )
-    mask *= _oval(p, tools.x, tools.y, 0.02, 0.08)
+    mask = blend("NT", tools, recipe)
     out = []
     for k, frame in enumerate(frames):
         driver = donor.states[k % len(donor.states)].expression

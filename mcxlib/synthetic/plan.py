@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -24,6 +24,8 @@ class Output:
     manipulation: str = "real"
     donor_person: tuple[int, ...] = ()
     donor_clip: tuple[int, ...] = ()
+    mask: str = ""
+    """Where the video of its altered pixels belongs, in a layout that has such videos."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +98,16 @@ def _faceforensics(spec: DemoSpec) -> list[Job]:
                 Output(
                     f"manipulated_sequences/{folder}/c23/videos/{target:03d}_{donor:03d}.mp4",
                     name, (spec.seed, 1, donor), (spec.seed, 1, donor, 0),
+                    f"manipulated_sequences/{folder}/masks/videos/{target:03d}_{donor:03d}.mp4",
                 )
                 for name, folder in FOLDERS.items()
             ]  # fmt: skip
             outputs = [
-                Output(f"FaceForensics++/{o.path}", o.manipulation, o.donor_person, o.donor_clip)
+                replace(
+                    o,
+                    path=f"FaceForensics++/{o.path}",
+                    mask=f"FaceForensics++/{o.mask}" if o.mask else "",
+                )
                 for o in outputs
             ]
             jobs.append(Job("FaceForensics++", who, what, tuple(outputs)))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mcxlib import paper
+from mcxlib.evaluate.videos import confident
 from mcxlib.tables.compare import RATES, closed_set, cross_dataset
 from mcxlib.tables.stored import DATASETS, FACEFORENSICS, Run, find_runs, read_scores
 
@@ -29,15 +30,16 @@ def verify(table: pd.DataFrame, runs_dir: Path | str) -> float:
     rows = table[(table["seeds"] > 0) & (table["note"] == "")]
     if rows.empty:
         raise ValueError("the table holds no measured number; train and score a model first")
+    names = (_names(row) for row in rows.to_dict("records"))
+    rules = dict(zip(names, rows["video_rule"], strict=True))
     again: dict[tuple, list[dict[str, float]]] = {}
     for run in find_runs(runs_dir):
-        for test_set, values in _again(run).items():
+        for test_set, values in _again(run, rules).items():
             key = (run.key, run.variant, test_set)
             again.setdefault(key, []).append(values)
     worst = 0.0
     for row in rows.to_dict("records"):
-        label = row["label"].partition(", other settings")[0]
-        key = (paper.row_key(label), row["variant"], row["test_set"])
+        key = _names(row)
         if len(again.get(key, ())) != row["seeds"]:
             raise ValueError(
                 f"{row['label']} on {row['test_set']}: the table counts {row['seeds']} runs, "
@@ -53,7 +55,22 @@ def verify(table: pd.DataFrame, runs_dir: Path | str) -> float:
     return float(worst)
 
 
-def _again(run: Run) -> dict[str, dict[str, float]]:
+def _names(row: dict[str, Any]) -> tuple[str, str, str]:
+    """What a row of a table and the runs in it have in common."""
+    label = row["label"].partition(", other settings")[0]
+    return paper.row_key(label), row["variant"], row["test_set"]
+
+
+_OF_VIDEOS: dict[str, Any] = {
+    "mean": "mean",
+    "median": "median",
+    "top_k": lambda scores: scores.nlargest(5).mean(),
+    "confident": lambda scores: confident(scores.to_numpy()),
+}
+
+
+def _again(run: Run, rules: dict[tuple[str, str, str], str]) -> dict[str, dict[str, float]]:
+    """The numbers of one run by test set; ``rules`` are those of the table, by its rows."""
     scores = read_scores(run)
     test = scores[scores["split"] == "test"]
     values = {}
@@ -72,8 +89,13 @@ def _again(run: Run) -> dict[str, dict[str, float]]:
     for name, dataset in DATASETS.items():
         part = test[test["dataset"] == dataset].astype({"fake_score": np.float64, "is_fake": bool})
         if len(part):
-            videos = part.groupby("video_id")[["is_fake", "fake_score"]].mean()
-            values[name] = _scikit(videos["is_fake"], videos["fake_score"])
+            rule = rules.get((run.key, run.variant, name), "")
+            # Several in one cell are those of its seeds, each its own.
+            rule = rule if rule in _OF_VIDEOS else part["video_rule"].iloc[0]
+            videos = part.groupby("video_id")
+            values[name] = _scikit(
+                videos["is_fake"].first(), videos["fake_score"].agg(_OF_VIDEOS[rule])
+            )
     return values
 
 

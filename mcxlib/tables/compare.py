@@ -52,7 +52,8 @@ def closed_set(runs_dir: Path | str, draws: int = 2000) -> pd.DataFrame:
     for one), bosc_low, bosc_high, auc_low, auc_high, seeds (their number), backbone, n_real,
     n_fake (frames, of one seed), videos_real, videos_fake (behind them), left_out (videos that
     could not be judged, of one seed), source (the data measured on), status, standing (what is to
-    be known of older runs), note (why a cell of a run is empty). All but AUC in percent.
+    be known of older runs), note (why a cell of a run is empty), video_rule ("" here, where frames
+    are measured). All but AUC in percent.
 
     ``bosc_low`` to ``auc_high`` are the 95 % interval of the measured number, the mean over seeds
     and, for an average, over manipulations: how far it would move with other test videos of the
@@ -90,23 +91,28 @@ def overall(runs_dir: Path | str, draws: int = 2000) -> pd.DataFrame:
     return table
 
 
-def cross_dataset(runs_dir: Path | str, video: str = "mean", draws: int = 2000) -> pd.DataFrame:
+def cross_dataset(
+    runs_dir: Path | str, video: str | None = None, draws: int = 2000
+) -> pd.DataFrame:
     """Table 3: three further data sets, video by video.
 
     ``video``: how a video's score comes from its frames'
-    (:func:`mcxlib.evaluate.videos.video_scores`): mean, median, top_k or confident.
-    Columns and errors as in :func:`closed_set`; n_real and n_fake count videos.
+    (:func:`mcxlib.evaluate.videos.video_scores`): mean, median, top_k or confident; None: as each
+    row's own publication does it, which for all but Seferbekov's detector is the mean.
+    Columns and errors as in :func:`closed_set`; n_real and n_fake count videos, and ``video_rule``
+    says what was taken.
     """
     measure = partial(_cross, video=video)
     return _compare("Table 3", paper.table3(), find_runs(runs_dir), measure, ("bosc", "auc"), draws)
 
 
-def further(runs_dir: Path | str, video: str = "mean") -> pd.DataFrame:
+def further(runs_dir: Path | str, video: str | None = None) -> pd.DataFrame:
     """Every other data set that a run was scored on, one's own among them, video by video.
 
     Columns: run_id, label, dataset, n_real, n_fake, left_out (videos), bosc (percent), auc,
-    sensitivity, specificity (percent), source, note. Of one class alone there is only one of the
-    last two, and ``note`` says what is missing.
+    sensitivity, specificity (percent), source, note, video_rule. Of one class alone there is only
+    one of sensitivity and specificity, and ``note`` says what is missing. ``video`` as in
+    :func:`cross_dataset`.
     """
     rows = []
     for run in find_runs(runs_dir):
@@ -118,7 +124,7 @@ def further(runs_dir: Path | str, video: str = "mean") -> pd.DataFrame:
             row = _video_row(run, dataset, test, video)
             rows.append({"run_id": run.run_id, "label": run.label, "dataset": dataset} | row)
     columns = ["run_id", "label", "dataset", "n_real", "n_fake", "left_out", "bosc", "auc"]
-    columns += ["sensitivity", "specificity", "source", "note"]
+    columns += ["sensitivity", "specificity", "source", "note", "video_rule"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -170,7 +176,7 @@ def _overall(run: Run) -> pd.DataFrame:
     return last.assign(test_set="overall", acc=np.where(complete, 100 * right.mean(), np.nan))
 
 
-def _cross(run: Run, video: str = "mean") -> pd.DataFrame:
+def _cross(run: Run, video: str | None = None) -> pd.DataFrame:
     scores = read_scores(run)
     rows = []
     for column, dataset in DATASETS.items():
@@ -181,9 +187,10 @@ def _cross(run: Run, video: str = "mean") -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _video_row(run: Run, dataset: str, test: pd.DataFrame, video: str) -> dict[str, Any]:
+def _video_row(run: Run, dataset: str, test: pd.DataFrame, video: str | None) -> dict[str, Any]:
     """Numbers of one run on one data set, video by video."""
-    videos = video_scores(test, video)
+    rule = video or str(test["video_rule"].iloc[0])
+    videos = video_scores(test, rule)
     fake, score = videos["is_fake"].to_numpy(bool), videos["fake_score"].to_numpy(np.float64)
     missing = lacking(dataset, test)
     both = not {"real", "fake"} & set(missing) and 0 < fake.sum() < len(fake)
@@ -199,12 +206,16 @@ def _video_row(run: Run, dataset: str, test: pd.DataFrame, video: str) -> dict[s
         "samples": [_sample(videos)],
         "source": run.source(dataset, test),
         "note": "" if both else f"no {' or '.join(missing)} videos were scored",
+        "video_rule": rule,
     }
 
 
 COUNTS = ["n_real", "n_fake", "videos_real", "videos_fake", "left_out"]
 ENDS = ["bosc_low", "bosc_high", "auc_low", "auc_high"]
-_TEXTS = ("source", "backbone", "standing", "note", "method", "colorspace", "label_run")
+_TEXTS = (
+    *("source", "backbone", "standing", "note", "video_rule"),
+    *("method", "colorspace", "label_run"),
+)
 
 
 def _compare(
@@ -229,7 +240,8 @@ def _compare(
     ran = table["method_run"].fillna("") != ""
     for column in ("method", "colorspace"):
         table[column] = np.where(ran, table[f"{column}_run"], table[column])
-    texts = ["origin", "printed", "source", "backbone", "standing", "note", "colorspace"]
+    texts = ["origin", "printed", "source", "backbone", "standing", "note", "video_rule"]
+    texts += ["colorspace"]
     table[texts] = table[texts].fillna("")
     table["seeds"] = table["seeds"].fillna(0).astype(int)
     table["status"] = np.where(extra, NOT_IN_PAPER, np.where(table["seeds"] > 0, MEASURED, NOT_RUN))
@@ -241,7 +253,7 @@ def _compare(
     columns = ["table", "label", "method", "colorspace", "variant", "test_set", "origin", "printed"]
     columns += [f"{m}_paper" for m in names] + [f"{m}_measured" for m in (*names, *RATES)]
     columns += [f"{m}_sd" for m in names] + ENDS
-    columns += ["seeds", "backbone", *COUNTS, "source", "status", "standing", "note"]
+    columns += ["seeds", "backbone", *COUNTS, "source", "status", "standing", "note", "video_rule"]
     table[COUNTS] = table[COUNTS].astype("Int64")
     return table[columns].reset_index(drop=True)
 
@@ -254,11 +266,12 @@ def _measured(
     for run in found:
         part = measure(run)
         if not part.empty:
+            part = part.assign(video_rule=part.get("video_rule", ""))
             about = ("key", "variant", "method", "colorspace", "backbone", "label", "standing")
             parts.append(part.assign(**{name: getattr(run, name) for name in about}))
     once = ["method", "colorspace", "label", "backbone", "n_real", "n_fake", "left_out"]
     once += ["source", "note"]
-    columns = [*once, "standing", "seeds", "videos_real", "videos_fake", *ENDS]
+    columns = [*once, "standing", "video_rule", "seeds", "videos_real", "videos_fake", *ENDS]
     columns += [f"{m}_measured" for m in (*names, *RATES)] + [f"{m}_sd" for m in names]
     if not parts:
         # Typed, so that the merge meets no mixed columns.
@@ -267,7 +280,10 @@ def _measured(
         return pd.DataFrame(empty)
     groups = pd.concat(parts, ignore_index=True).groupby(key, sort=False)
     table = groups[once].first()
-    table["standing"] = groups["standing"].agg(lambda s: "; ".join(dict.fromkeys(filter(None, s))))
+    for name, between in (("standing", "; "), ("video_rule", ", ")):
+        table[name] = groups[name].agg(
+            lambda s, by=between: by.join(dict.fromkeys(filter(None, s)))
+        )
     table["seeds"] = groups.size()
     for m in (*names, *RATES):
         table[f"{m}_measured"] = groups[m].mean()

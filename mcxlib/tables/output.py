@@ -99,6 +99,7 @@ def _about(cells: pd.DataFrame) -> dict[str, str]:
         said.insert(0, status)
     for column in ("standing", "note"):
         said += dict.fromkeys(filter(None, run[column]))
+    said += [f"video score: {r}" for r in dict.fromkeys(run["video_rule"]) if r not in ("", "mean")]
     if (left_out := int(run["left_out"].max())) > 0:
         said.append(f"{left_out} videos not judged")
     return {"Status": "; ".join(said)}
@@ -175,14 +176,14 @@ def _csv(path: Path, table: pd.DataFrame) -> Path:
     return path
 
 
-def write(runs_dir: Path | str, results_dir: Path | str, video: str = "mean") -> list[Path]:
+def write(runs_dir: Path | str, results_dir: Path | str, video: str | None = None) -> list[Path]:
     """Compute Tables 1 to 3 from the stored scores and write them; returns the files.
 
     ``cost.csv`` says how much arithmetic and time each run took. Where runs were scored on other
     data sets too, ``further.csv`` has their numbers.
 
-    ``video`` is Table 3's video-level score: mean, median, top_k or confident. All three tables
-    are computed before the first is written. Errors as :func:`closed_set`.
+    ``video`` is Table 3's video-level score as in :func:`cross_dataset`. All three tables are
+    computed before the first is written. Errors as :func:`closed_set`.
     """
     tables = [closed_set(runs_dir), overall(runs_dir), cross_dataset(runs_dir, video)]
     more = {"cost": cost(runs_dir), "further": further(runs_dir, video)}

@@ -12,8 +12,11 @@ from mcxlib.evaluate.report import binary_report
 def lines(scored: pd.DataFrame, level: float = 0.95) -> list[str]:
     """BOSC, AUC, sensitivity and specificity with intervals, by video; of one class what can be
     said of it, and how many videos were not judged and why."""
-    found = binary_report(scored, level)
+    rule = scored.attrs.get("video_rule", "mean")
+    found = binary_report(scored, level, reduction=rule)
     said = [f"{found['videos_real']} real and {found['videos_fake']} fake videos judged"]
+    if rule != "mean":
+        said.append(f"video score: {rule}")
     for name, scale, unit in (
         ("bosc", 100, " %"),
         ("auc", 1, ""),

@@ -69,6 +69,10 @@ class Run:
                 found.append(f"made by older code ({', '.join(changed)})")
         else:
             found.append("made by older code (its detector is gone)")
+        # Only of a detector that uses masks, and only since they are handed to it.
+        masks = record.get("trained_on", {}).get("masks")
+        if masks and masks["with_masks"] < masks["fakes"]:
+            found.append("trained with masks of {with_masks} of {fakes} fakes".format(**masks))
         return "; ".join([*found, *provenance.elsewhere(record)])
 
     def source(self, dataset: str, scores: pd.DataFrame) -> str:
@@ -132,6 +136,9 @@ def _run(folder: runs.RunFolder) -> Run:
 def read_scores(run: Run) -> pd.DataFrame:
     """All frames that the run scored, with the column ``fake_score``.
 
+    ``videos_left_out`` and ``video_rule`` are the same in all rows of one data set: how many of
+    its videos could not be judged, and how the detector makes a video's score of its frames'.
+
     Raises:
         ValueError: an unreadable file, missing columns, scores that are no numbers, or a frame
             that was scored twice.
@@ -139,8 +146,8 @@ def read_scores(run: Run) -> pd.DataFrame:
     parts = []
     for file in run.files:
         part = schemas.read_scores(file)
-        left = schemas.read_note(file).get("videos_left_out", {})
-        parts.append(part.assign(videos_left_out=sum(left.values())))
+        left, rule = part.attrs["videos_left_out"], part.attrs["video_rule"]
+        parts.append(part.assign(videos_left_out=sum(left.values()), video_rule=rule))
     scores = pd.concat(parts, ignore_index=True)
     face = ["face"] if "face" in scores else []
     frame = ["dataset", "video_id", "manipulation", "frame_index", *face]

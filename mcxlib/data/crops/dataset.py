@@ -28,15 +28,28 @@ class CropDataset(Dataset):
 
     ``augment``: random position and flip, drawn from (seed, epoch, row) alone, so that neither
     the number of loader processes nor an interruption changes what an image looks like.
+
+    ``masks``: the folder of the masks that the rows' columns ``mask`` (a file, or "" for a face of
+    which nothing was altered) and ``mask_known`` speak of; a mask moves with its crop.
     """
 
     def __init__(
-        self, rows: pd.DataFrame, folder: Path, size: int, augment: bool = False, seed: int = 0
+        self,
+        rows: pd.DataFrame,
+        folder: Path,
+        size: int,
+        augment: bool = False,
+        seed: int = 0,
+        masks: Path | None = None,
     ):
         self.files = rows["file"].to_numpy()
         self.rows = rows["row"].to_numpy()
         self.labels = torch.tensor(rows["class_index"].tolist(), dtype=torch.int64)
         self.folder = Path(folder)
+        self.masks = masks and Path(masks).absolute()
+        if self.masks is not None:
+            self.mask_files = [str(self.masks / file) if file else "" for file in rows["mask"]]
+            self.known = torch.tensor(rows["mask_known"].tolist())
         self.size = size
         self.augment = augment
         self.seed = seed
@@ -52,6 +65,7 @@ class CropDataset(Dataset):
         self._open = lru_cache(maxsize=256)(self._map)
 
     def _map(self, file: str) -> np.ndarray:
+        # Of a mask the whole path is given, which stays what it is.
         return storage.open_crops(self.folder / file)
 
     def __len__(self) -> int:
@@ -61,10 +75,12 @@ class CropDataset(Dataset):
         """The stored crop of one row: uint8 (S, S, 3), RGB."""
         return self._open(self.files[index])[self.rows[index]]
 
-    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
-        """A batch: images uint8 (B, 3, size, size) and labels int64 (B,)."""
+    def __getitems__(self, indices: list[int]) -> tuple[Tensor, ...]:
+        """A batch: images uint8 (B, 3, size, size) and labels int64 (B,); with masks, also masks
+        uint8 (B, 1, size, size), 255 for altered, and which of them are known, bool (B,)."""
         batch = np.empty((len(indices), self.size, self.size, 3), np.uint8)
-        for out, index in zip(batch, indices, strict=True):
+        masks = np.zeros((len(indices), self.size, self.size), np.uint8) if self.masks else None
+        for place, index in enumerate(indices):
             crop = self.crop(index)
             room = crop.shape[0] - self.size
             if room < 0:
@@ -75,16 +91,27 @@ class CropDataset(Dataset):
             if self.augment:
                 draw = np.random.default_rng([self.seed, self.epoch, index])
                 top, left = draw.integers(0, room + 1, size=2)
-                flip = draw.random() < 0.5
+                flip = bool(draw.random() < 0.5)
             else:
                 top = left = room // 2
                 flip = False
-            part = crop[top : top + self.size, left : left + self.size]
-            if flip:
-                cv2.flip(part, 1, dst=out)  # many times faster than NumPy's reversed copy
-            else:
-                out[:] = part
-        return torch.from_numpy(batch).permute(0, 3, 1, 2), self.labels[indices]
+            part = np.s_[top : top + self.size, left : left + self.size]
+            _place(crop[part], flip, batch[place])
+            if masks is not None and self.mask_files[index]:
+                mask = self._open(self.mask_files[index])[self.rows[index]]
+                _place(mask[part], flip, masks[place])
+        images = torch.from_numpy(batch).permute(0, 3, 1, 2), self.labels[indices]
+        if masks is None:
+            return images
+        return *images, torch.from_numpy(masks)[:, None], self.known[indices]
+
+
+def _place(part: np.ndarray, flip: bool, out: np.ndarray) -> None:
+    """Copy a part of a crop, mirrored or not."""
+    if flip:
+        cv2.flip(part, 1, dst=out)  # many times faster than NumPy's reversed copy
+    else:
+        out[:] = part
 
 
 def _as_is(batch: Any) -> Any:

@@ -51,8 +51,10 @@ def join(
 
 
 def fingerprint(rows: pd.DataFrame) -> str:
-    """SHA-256 over which crops of which videos are used, with labels, splits and boxes."""
+    """SHA-256 over which crops of which videos are used, with labels, splits and boxes, and for
+    rows that go with masks which of these are known."""
     order = ["dataset", "video_id", "frame_index", *(["face"] if "face" in rows else [])]
     keys = [*order, "split", "class_index", "x1", "y1", "x2", "y2"]
+    keys += ["mask_known"] if "mask_known" in rows else []
     text = rows[keys].sort_values(order).to_csv(index=False, float_format="%.2f")
     return hashlib.sha256(text.encode()).hexdigest()

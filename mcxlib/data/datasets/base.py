@@ -97,6 +97,9 @@ class Dataset:
     """Names of folders that come with it, belong to no part, and are not worth a word."""
     own: bool = False
     """One's own data, under any name."""
+    mask_of: Callable[[str], str] | None = None
+    """A fake's path below the root -> the path of the video that shows which of its pixels were
+    altered, whether it is there or not; None for a data set without such videos."""
 
     def protocol(self, name: str) -> Protocol:
         """The protocol of that name.

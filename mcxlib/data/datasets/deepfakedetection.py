@@ -12,4 +12,5 @@ DATASET = Dataset(
     protocols={"deepfakedetection": Protocol("all videos, for testing", everything)},
     home=faceforensics.NAME,
     beside=faceforensics.BESIDE,
+    mask_of=faceforensics.mask_of,
 )

@@ -69,6 +69,12 @@ def _parts(compression: str) -> tuple[Part, ...]:
     )
 
 
+def mask_of(path: str) -> str:
+    """Where the masks of a fake lie: one video for all compressions."""
+    *folders, _, kind, name = path.split("/")
+    return "/".join([*folders, "masks", kind, name])
+
+
 @cache
 def official_pairs() -> pd.DataFrame:
     """FaceForensics++'s published split: 500 pairs of videos, columns split, first, second.
@@ -144,4 +150,5 @@ DATASET = Dataset(
     outputs=CLASSES,
     paper=Printed(table=1, place=0, columns=tuple(MANIPULATIONS)),
     beside=BESIDE,
+    mask_of=mask_of,
 )

@@ -28,4 +28,5 @@ DATASET = Dataset(
     choose=lambda config: f"faceshifter_{config.protocol}",
     home=faceforensics.NAME,
     beside=faceforensics.BESIDE,
+    mask_of=faceforensics.mask_of,
 )

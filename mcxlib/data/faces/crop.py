@@ -8,13 +8,30 @@ import numpy as np
 from mcxlib.data.faces.contract import LOOSE_FACTOR
 
 
-def crop_face(frame: np.ndarray, box: tuple[float, ...], rule: str, size: int) -> np.ndarray:
+def crop_mask(mask: np.ndarray, box: tuple[float, ...], rule: str, size: int) -> np.ndarray:
+    """The part of a mask (H, W) that :func:`crop_face` cuts out of its frame: uint8 (size, size).
+
+    Shrunk as the frame is, so that a pixel on a border has the share of it; enlarged without
+    values in between.
+    """
+    frame = np.dstack([mask] * 3)
+    return crop_face(frame, box, rule, size, enlarge=cv2.INTER_NEAREST_EXACT)[..., 0]
+
+
+def crop_face(
+    frame: np.ndarray,
+    box: tuple[float, ...],
+    rule: str,
+    size: int,
+    enlarge: int = cv2.INTER_CUBIC,
+) -> np.ndarray:
     """Cut a face out of an RGB frame (H, W, 3): uint8, shape (size, size, 3).
 
     ``loose``: a square around the box's centre, ``LOOSE_FACTOR`` times its longer side, edge
     pixels repeated where it leaves the frame, area-averaged when shrunk. ``authors``:
     facenet-pytorch's ``extract_face`` with the released code's margin, 120 px of 512. ``whole``:
-    the whole frame, for frames that are crops already.
+    the whole frame, for frames that are crops already. ``enlarge`` is how the first and the last
+    interpolate when enlarging.
     """
     if rule == "authors":
         from facenet_pytorch.models.utils.detect_face import extract_face
@@ -24,7 +41,7 @@ def crop_face(frame: np.ndarray, box: tuple[float, ...], rule: str, size: int) -
         face = extract_face(Image.fromarray(frame), np.asarray(box), image_size=size, margin=margin)
         return face.permute(1, 2, 0).numpy().clip(0, 255).astype(np.uint8)
     if rule == "whole":
-        return _resize(frame, size)
+        return _resize(frame, size, enlarge)
     x1, y1, x2, y2 = box
     side = LOOSE_FACTOR * max(x2 - x1, y2 - y1)
     left, top = round((x1 + x2 - side) / 2), round((y1 + y2 - side) / 2)
@@ -37,9 +54,9 @@ def crop_face(frame: np.ndarray, box: tuple[float, ...], rule: str, size: int) -
     if square.shape[:2] != (side, side):
         edges = (y_from - top, top + side - y_to, x_from - left, left + side - x_to)
         square = cv2.copyMakeBorder(square, *(max(0, e) for e in edges), cv2.BORDER_REPLICATE)
-    return _resize(square, size)
+    return _resize(square, size, enlarge)
 
 
-def _resize(image: np.ndarray, size: int) -> np.ndarray:
-    shrink = cv2.INTER_AREA if min(image.shape[:2]) > size else cv2.INTER_CUBIC
-    return cv2.resize(image, (size, size), interpolation=shrink)
+def _resize(image: np.ndarray, size: int, enlarge: int) -> np.ndarray:
+    how = cv2.INTER_AREA if min(image.shape[:2]) > size else enlarge
+    return cv2.resize(image, (size, size), interpolation=how)
