@@ -170,6 +170,8 @@ def _show_manifest(found: Any) -> None:
         typer.echo(f"  people in both {pair.parts}: {shared}")
         if pair.copies:
             typer.echo(f"  equal files in both {pair.parts}: {pair.copies}")
+            equal = datasets.copies(table)
+            _list(equal.loc[equal["parts"] == pair.parts, ["first", "second"]])
     if len(found.left_out):
         typer.echo(f"  left out: {len(found.left_out)}")
         _list(found.left_out)

@@ -226,6 +226,7 @@ def test_a_refused_training_leaves_the_finished_run_where_it_is(home, video):
     shutil.copy(test, home / f"videos/{FF}/{FOLDERS['real']}/c23/videos/071.mp4")
     said = mcx("manifest", "--preset", "paper", "--dataset", FF)
     assert "equal files in both train / test: 1" in said
+    assert f"{FOLDERS['real']}/c23/videos/071: {FOLDERS['real']}/c23/videos/953" in said
     with pytest.raises(ValueError, match="1 copies of a video under another name"):
         pipeline.ensure_run(config, workers=1, retrain="all")
     assert state_of(folder.path) == before

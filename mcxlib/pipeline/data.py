@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -219,10 +220,11 @@ def ensure_manifest(
     """One row a video of ``dataset``, as :func:`make_manifest` found them the last time."""
     import pandas as pd
 
-    path = plan(config, dataset).manifest
-    if not path.is_file() or read_note(path).get("format") != MANIFEST_FORMAT:
-        make_manifest(config, dataset, workers)
-    return pd.read_parquet(path)
+    at = plan(config, dataset)
+    if not at.manifest.is_file() or read_note(at.manifest).get("format") != MANIFEST_FORMAT:
+        for line in make_manifest(config, dataset, workers).warnings():
+            print(f"{at.name}: {line}", file=sys.stderr)
+    return pd.read_parquet(at.manifest)
 
 
 def parts(config: DataConfig | RunConfig, dataset: str) -> pd.DataFrame:

@@ -64,6 +64,8 @@ def file(path: Path, images: bool) -> Item | Refused:
             hidden = not name.startswith("._") and _counts(path, images)
             return Refused(path, "a hidden file" if hidden else "")
         if not _counts(path, images):
+            if path.suffix.lower() in kinds.ARCHIVE_SUFFIXES:
+                return Refused(path, "an archive that is not unpacked")
             return Refused(path, "neither a video nor an image" if images else "not a video")
         return Item(path, path.stat().st_size)
     except (OSError, ValueError) as error:
