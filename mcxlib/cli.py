@@ -178,6 +178,51 @@ def _show_manifest(found: Any) -> None:
 
 
 @app.command()
+def check(
+    dataset: DataSet,
+    preset: Preset = "demo",
+    videos: Videos = "",
+    workers: Workers = 0,
+    settings: Settings = None,
+) -> None:
+    """See what tells a data set's classes apart besides faces: size, codec, compression, light.
+
+    Looks at a sample of its videos, before anything is trained; keeps the result.
+    """
+    from mcxlib import pipeline
+
+    config = _data(preset, videos, settings)
+    found = pipeline.ensure_confounds(config, dataset, workers or None)
+    _show_confounds(found)
+    typer.echo(f"all of it: {pipeline.confounds_file(pipeline.plan(config, dataset))}", err=True)
+
+
+def _show_confounds(found: dict[str, Any]) -> None:
+    classes: dict[str, dict[str, str]] = {}
+    for row in found["classes"]:
+        said = f"{row['most']} ({row['share']:.0%})" if "most" in row else "-"
+        if "median" in row:
+            said = f"{row['median']:.4g} ({row['low']:.4g} to {row['high']:.4g})"
+        classes.setdefault(f"{row['class']}, {row['videos']} videos", {})[row["feature"]] = said
+    for name, values in classes.items():
+        typer.echo(f"{name}: median (10 to 90 %), or commonest kind")
+        for feature, said in values.items():
+            typer.echo(f"  {feature}: {said}")
+    typer.echo("AUC of each by itself (above 0.5: larger in fakes), interval of 95 %")
+    for row in found["features"]:
+        said = f"{row['auc']:.2f} ({row['low']:.2f} to {row['high']:.2f})" if "auc" in row else "-"
+        typer.echo(f"  {row['feature']}: {said}, known of {row['known']} videos")
+    if not found["faces"]:
+        typer.echo("  face_size: not known before mcx crops")
+    if found["unreadable"]:
+        typer.echo(f"  not readable: {len(found['unreadable'])}")
+        for name in found["unreadable"][:10]:
+            typer.echo(f"    {name}")
+    typer.echo(f"{found['videos']} of {found['of']} videos were looked at")
+    typer.echo(found["sentence"])
+
+
+@app.command()
 def crops(
     dataset: DataSet = "",
     preset: Preset = "demo",

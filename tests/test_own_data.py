@@ -179,7 +179,7 @@ def test_what_was_not_judged_is_said(home, video):
     assert "no real video" in said
 
 
-def test_a_labelled_table_is_trained_on_with_the_classes_it_has(home, video):
+def test_a_labelled_table_is_trained_on_with_the_classes_it_has(home, video, capsys):
     rows = []
     for kind, label in (("real", 0), ("swap", 1)):
         for person in range(9):
@@ -190,6 +190,13 @@ def test_a_labelled_table_is_trained_on_with_the_classes_it_has(home, video):
     pd.DataFrame(rows).to_csv(table, index=False)
     config = load("paper", **(SMALL | {"train_on": str(table)}))
     folder = RunFolder(pipeline.ensure_run(config, workers=1))
+    # What tells the classes apart besides faces is said once, before training.
+    (line,) = [s for s in capsys.readouterr().err.splitlines() if "the files' own properties" in s]
+    found = json.loads(pipeline.confounds_file(pipeline.plan(config, str(table))).read_text())
+    assert line == found["sentence"]
+    assert found["videos"] == 18
+    pipeline.ensure_run(config, workers=1)
+    assert "properties" not in capsys.readouterr().err
     rows = pipeline.ensure_rows(config, str(table))
     people = {s: set(part["target_id"]) for s, part in rows.groupby("split")}
     assert set(people) == {"train", "val", "test"}
