@@ -465,6 +465,32 @@ def detectors(
             typer.echo(f"  deviates: {entry['deviations']}")
 
 
+@app.command()
+def datasets(
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON, with everything known")] = False,
+) -> None:
+    """List the data sets whose layout is known: parts, protocols, what was not confirmed."""
+    from mcxlib.data import datasets as known
+
+    entries = known.catalogue()
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(entries, indent=2, ensure_ascii=False))
+        return
+    for entry in entries:
+        videos = sum(part["videos"] for part in entry["parts"] if not part["optional"])
+        published = f", at least {videos} videos published" if videos else ""
+        paper = " (in the paper)" if entry["paper"] else ""
+        typer.echo(f"{entry['name']}{paper}: {len(entry['parts'])} parts{published}")
+        typer.echo(f"  looked for in MCX_VIDEOS as {entry['folder']}")
+        for name, words in entry["protocols"].items():
+            typer.echo(f"  protocol {name}: {words}")
+        if entry["unconfirmed"]:
+            typer.echo(f"  not confirmed: {entry['unconfirmed']}")
+    typer.echo("one's own: a folder with real/ and fake/, or a labelled table, by its path")
+
+
 def main() -> None:
     """Entry point: what a user can mend is one line on standard error, not a traceback."""
     try:

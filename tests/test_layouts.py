@@ -3,7 +3,9 @@
 import json
 
 import pytest
+from typer.testing import CliRunner
 
+from mcxlib import cli
 from mcxlib.data import datasets
 from mcxlib.settings.data import DataConfig
 
@@ -311,6 +313,21 @@ def test_every_new_data_set_says_what_was_not_confirmed(name):
     assert dataset.protocol_of(DataConfig()) in dataset.protocols
     trained = dataset.protocol_of(DataConfig(train_on=name))
     assert trained == "grouped" or dataset.protocol(trained).drawn
+
+
+def test_the_command_lists_them_with_what_was_not_confirmed():
+    shown = CliRunner().invoke(cli.app, ["datasets"]).stdout
+    for name in datasets.names():
+        assert f"\n{name}" in f"\n{shown}"
+        if words := datasets.find(name).unconfirmed:
+            assert f"not confirmed: {words}" in shown
+    entries = json.loads(CliRunner().invoke(cli.app, ["datasets", "--json"]).stdout)
+    assert [entry["name"] for entry in entries] == list(datasets.names())
+    (uadfv,) = [entry for entry in entries if entry["name"] == "UADFV"]
+    assert uadfv["parts"] == [
+        {"folder": "real", "what": "real", "videos": 49, "optional": False},
+        {"folder": "fake", "what": "fake", "videos": 49, "optional": False},
+    ]
 
 
 def test_a_folder_of_no_layout_is_refused_with_what_is_looked_for(tmp_path):

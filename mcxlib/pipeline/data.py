@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcxlib.data import datasets
+from mcxlib.data.datasets.places import is_place, own_name
 from mcxlib.data.faces import contract as contracts
 from mcxlib.files import read_json, write_json, write_text
 from mcxlib.pipeline.common import alone, progress
@@ -288,9 +289,15 @@ def ensure_crops(
             return crop_videos(manifest, root, at.crops, at.data, workers, show)
 
 
-def classes_of(config: DataConfig | RunConfig, manifest: pd.DataFrame) -> tuple[str, ...]:
+def classes_of(config: DataConfig | RunConfig) -> tuple[str, ...]:
     """The classes that the data set trained on has."""
-    return plan(config, _data(config).train_on).dataset.classes(manifest)
+    name = _data(config).train_on
+    return plan(config, name).dataset.classes(ensure_manifest(config, name))
+
+
+def name_of(dataset: str) -> str:
+    """The name of a data set, or of data of one's own at a place that need not be there."""
+    return own_name(Path(dataset)) if is_place(dataset) else dataset
 
 
 def ensure_rows(

@@ -16,7 +16,7 @@ from mcxlib.tables.compare import closed_set, cross_dataset
 from mcxlib.tables.stored import DATASETS, FACEFORENSICS, Run, find_runs, held_out, read_scores
 
 
-def verify(table: pd.DataFrame, runs_dir: Path | str) -> float:
+def verify(table: pd.DataFrame, runs_dir: Path | str, dataset: str = FACEFORENSICS) -> float:
     """Compute a table's measured numbers again, with scikit-learn alone, from the scores.
 
     Returns the largest absolute difference, as a fraction (BOSC and accuracy over 100). Rounding
@@ -25,6 +25,7 @@ def verify(table: pd.DataFrame, runs_dir: Path | str) -> float:
     Args:
         table: what :func:`closed_set`, :func:`overall` or :func:`cross_dataset` returned.
         runs_dir: the folder it was computed from.
+        dataset: the one that :func:`closed_set` or :func:`overall` was computed for.
 
     Raises:
         ValueError: no measured number in the table, or one without a run in ``runs_dir``.
@@ -34,7 +35,7 @@ def verify(table: pd.DataFrame, runs_dir: Path | str) -> float:
         raise ValueError("the table holds no measured number; train and score a model first")
     again: dict[tuple, list[dict[str, float]]] = {}
     for run in find_runs(runs_dir):
-        for test_set, values in _again(run).items():
+        for test_set, values in _again(run, dataset).items():
             key = (run.key, run.variant, test_set)
             again.setdefault(key, []).append(values)
     worst = 0.0
@@ -55,16 +56,17 @@ def verify(table: pd.DataFrame, runs_dir: Path | str) -> float:
     return float(worst)
 
 
-def _again(run: Run) -> dict[str, dict[str, float]]:
+def _again(run: Run, closed: str) -> dict[str, dict[str, float]]:
     scores = read_scores(run)
     test = scores[scores["split"] == "test"]
     values = {}
-    seen = test[test["dataset"] == FACEFORENSICS]
-    for name in paper.MANIPULATIONS:
+    seen = test[test["dataset"] == closed]
+    manipulations = _manipulations(closed, seen)
+    for name in manipulations:
         part = seen[seen["manipulation"].isin(["real", name])]
         if part["is_fake"].nunique() == 2:
             values[name] = _scikit(part["is_fake"], part["fake_score"])
-    if len(values) == len(paper.MANIPULATIONS):
+    if values and len(values) == len(manipulations):
         values["Average"] = {
             key: sum(v[key] for v in values.values()) / len(values) for key in ("bosc", "auc")
         }
@@ -76,6 +78,13 @@ def _again(run: Run) -> dict[str, dict[str, float]]:
             videos = part.groupby("video_id")[["is_fake", "fake_score"]].mean()
             values[name] = _scikit(videos["is_fake"], videos["fake_score"])
     return values
+
+
+def _manipulations(dataset: str, test: pd.DataFrame) -> tuple[str, ...]:
+    """Those of the paper, or those that another data set has."""
+    if dataset == FACEFORENSICS:
+        return tuple(paper.MANIPULATIONS)
+    return tuple(sorted(set(test["manipulation"]) - {"real"}))
 
 
 def _scikit(is_fake: pd.Series, fake_score: pd.Series) -> dict[str, float]:
@@ -92,7 +101,11 @@ def _scikit(is_fake: pd.Series, fake_score: pd.Series) -> dict[str, float]:
 
 
 def intervals(
-    runs_dir: Path | str, table: int = 1, level: float = 0.95, draws: int = 2000
+    runs_dir: Path | str,
+    table: int = 1,
+    level: float = 0.95,
+    draws: int = 2000,
+    dataset: str = FACEFORENSICS,
 ) -> pd.DataFrame:
     """Confidence intervals of Table 1's or Table 3's measured numbers: bootstrap over videos.
 
@@ -100,7 +113,7 @@ def intervals(
     how far with another training. Columns: run_id, label, seed, test_set, bosc, bosc_low,
     bosc_high (percent), auc, auc_low, auc_high, videos_real, videos_fake, source. Table 1's
     averages have none: the four share their real videos. A test set with fewer than two videos of a
-    class has no numbers here.
+    class has no numbers here. ``dataset``: of Table 1, as in :func:`closed_set`.
 
     Raises:
         ValueError: another table, or as :func:`closed_set`.
@@ -109,7 +122,7 @@ def intervals(
         raise ValueError(f"no intervals for table {table!r}; valid: 1, 3")
     rows = []
     for run in find_runs(runs_dir):
-        for test_set, dataset, frames in _samples(run, table):
+        for test_set, name_of_set, frames in _samples(run, table, dataset):
             fake = frames["is_fake"].to_numpy(bool)
             videos = frames["manipulation"].astype(str) + "/" + frames["video_id"].astype(str)
             row: dict[str, Any] = {
@@ -130,17 +143,17 @@ def intervals(
                 row[f"{name}_low"], row[f"{name}_high"] = scale * found.low, scale * found.high
             row["videos_real"] = videos[~fake].nunique()
             row["videos_fake"] = videos[fake].nunique()
-            rows.append(row | {"source": run.source(dataset, frames)})
+            rows.append(row | {"source": run.source(name_of_set, frames)})
     return pd.DataFrame(rows)
 
 
-def _samples(run: Run, table: int) -> Iterator[tuple[str, str, pd.DataFrame]]:
+def _samples(run: Run, table: int, closed: str) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """(test set, data set, one row a sample) for each column of the table that was scored."""
     scores = read_scores(run)
     if table == 1:
-        test = held_out(run, FACEFORENSICS, scores)
-        for name in paper.MANIPULATIONS if len(test) else ():
-            yield name, FACEFORENSICS, test[test["manipulation"].isin(["real", name])]
+        test = held_out(run, closed, scores)
+        for name in _manipulations(closed, test) if len(test) else ():
+            yield name, closed, test[test["manipulation"].isin(["real", name])]
         return
     for name, dataset in DATASETS.items():
         test = held_out(run, dataset, scores)
