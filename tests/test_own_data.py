@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
 from mcxlib import cli, paper, pipeline, tables
@@ -215,6 +216,40 @@ def test_a_labelled_table_is_trained_on_with_the_classes_it_has(home, video, cap
     found = tables.further(paths.runs("paper"))
     assert found["dataset"].tolist() == [card.trained_on["dataset"]]
     assert len(tables.write(paths.runs("paper"), home / "tables")) == 8
+    # The closed set of these data, as the notebooks show it; the paper's table has nothing of it.
+    runs, name = paths.runs("paper"), card.trained_on["dataset"]
+    closed, overall = tables.closed_set(runs, name), tables.overall(runs, name)
+    assert closed["test_set"].tolist() == ["fake", "Average"]
+    assert set(closed["status"]) == {"not in the paper's table"}
+    assert closed["auc_paper"].isna().all()
+    expected = roc_auc_score(scores["is_fake"], scores["fake_score"])
+    assert closed["auc_measured"].tolist() == pytest.approx([expected] * 2)
+    right = (scores["fake_score"] > 0.5) == scores["is_fake"]
+    assert overall["acc_measured"].tolist() == pytest.approx([100 * right.mean()])
+    assert tables.verify(closed, runs, name) < 1e-12
+    assert tables.intervals(runs, draws=200, dataset=name)["test_set"].tolist() == ["fake"]
+    assert (tables.closed_set(runs)["seeds"] == 0).all()
+    table.unlink()
+    pd.testing.assert_frame_equal(pipeline.stored_scores(config, str(table)), scores)
+
+
+def test_a_face_of_each_class_is_shown_where_nobody_is_both_real_and_fake(monkeypatch):
+    from mcxlib.figures import maps, samples
+
+    columns = ["target_id", "class_index", "manipulation", "frame_index"]
+    rows = pd.DataFrame([("a", 0, "real", 0), ("b", 1, "swap", 1), ("c", 2, "talk", 0)])
+    rows.columns = columns
+    monkeypatch.setattr(samples, "test_images", lambda _, chosen: torch.zeros(len(chosen), 3, 4, 4))
+    monkeypatch.setattr(samples, "test_rows", lambda _: rows)
+    sample = samples.one_person(load("paper"))
+    assert sample.labels == ["real", "swap", "talk"]
+    monkeypatch.setattr(samples, "test_rows", lambda _: rows.assign(target_id=["a", "b", "a"]))
+    assert samples.one_person(load("paper")).labels == ["real", "talk"]
+    drawn = {}
+    monkeypatch.setattr(maps, "cam_grid", lambda i, labels, shown, **_: drawn.update(labels=labels))
+    stacked = {"net": {"fake": {"LayerCAM": np.zeros((3, 4, 4))}}}
+    maps.layercam_plate(sample, stacked, "")
+    assert drawn["labels"] == ["swap", "talk"]
 
 
 def test_a_refused_training_leaves_the_finished_run_where_it_is(home, video):

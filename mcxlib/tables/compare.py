@@ -255,5 +255,7 @@ def _measured(
 def _rank(row: pd.Series) -> tuple[bool, int, str, int]:
     """Order of the rows the paper does not have: its nine colour spaces first, then by name."""
     spaces = (*COLORSPACES, row.colorspace)
-    sets = (*CLASSES[1:], "Average", "overall", *paper.CROSS_DATASETS, row.test_set)
-    return (bool(row.variant), spaces.index(row.colorspace), row.label, sets.index(row.test_set))
+    # Manipulations of other data stand where the paper's do.
+    sets = (*CLASSES[1:], "", "Average", "overall", *paper.CROSS_DATASETS)
+    place = sets.index(row.test_set if row.test_set in sets else "")
+    return (bool(row.variant), spaces.index(row.colorspace), row.label, place)
