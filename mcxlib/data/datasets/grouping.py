@@ -14,6 +14,8 @@ from mcxlib.data.datasets.rules import SPLITS
 SHARES = (0.70, 0.15, 0.15)
 """Of train, val and test, for real and for fake videos alike."""
 
+_LEAST = 2  # videos of a class in a part, if there are so many: fewer give no interval
+
 
 def _ties(manifest: pd.DataFrame) -> Iterator[pd.Series]:
     """Columns in which rows with the same text belong together; "" ties nothing."""
@@ -75,7 +77,8 @@ def grouped(manifest: pd.DataFrame, seed: int, root: Path) -> pd.Series:
     The seed and a group's name (:func:`anchors`) decide, neither the order of rows nor any other
     video: what is added later moves nothing that is there, unless it ties two groups together. Two
     exceptions: a group with more than 15 % of a class's videos is trained on, and where a part
-    would have less than half its share of a class, small groups that another can spare go there.
+    would have less than half its share of a class, or one video, small groups that another can
+    spare go there.
 
     Raises:
         ValueError: the groups are too few, or too mixed up, for both classes in each part.
@@ -111,13 +114,14 @@ def _represented(
     shares: tuple[float, float, float],
     order: np.ndarray,
 ) -> bool:
-    """Move groups into parts that have less than half their share of a class; changes ``part``.
+    """Move groups into parts that have less than half their share of a class (or too few videos
+    for an interval); changes ``part``.
 
     Only from where both classes keep as much. Returns whether each part has both classes.
     """
     parts = [p for p in range(3) if shares[p]]
     have = np.stack([counts[part == p].sum(0) for p in range(3)])
-    need = np.maximum(np.outer(shares, counts.sum(0)) / 2, 1)
+    need = np.maximum(np.outer(shares, counts.sum(0)) / 2, _LEAST)
     for wanting in reversed(parts):
         for kind in (0, 1):
             for group in order[counts[order, kind] > 0]:
