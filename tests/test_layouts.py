@@ -223,6 +223,7 @@ def test_df40(tmp_path):
             for n in ("000", "003", "800")
         ),
         "Celeb-DF-v2/Celeb-real/frames/id0_0000/000.png",
+        *("test/simswap/ff/landmarks/000_003/000.npy", "test/simswap/ff/masks/000_003/000.png"),
     )
     found = scan(tmp_path, "DF40")
     rows = found.manifest.set_index("video_id")
@@ -241,6 +242,8 @@ def test_df40(tmp_path):
         "Celeb-DF-v2/Celeb-real/frames/id0_0000": ("real", False, "id0", "", "test"),
     }
     assert found.missing_parts == ("Celeb-DF-v2/YouTube-real/frames",)
+    assert len(found.left_out) == 0
+    assert found.parts.set_index("part").loc["test/simswap", "ignored"] == 2
 
 
 def test_ffiw(tmp_path):

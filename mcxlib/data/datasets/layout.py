@@ -185,7 +185,7 @@ def gather(root: Path, dataset: Dataset, compression: str, follow_links: bool) -
     left_out: list[Refused] = []
     for part in parts:
         folder = base / part.folder
-        found, refused = _part(part, folder, root, base, dataset.images, follow_links)
+        found, refused = _part(part, dataset, root, base, follow_links)
         read, unreadable = with_contents(found)
         refused += unreadable
         rows += read
@@ -216,14 +216,17 @@ def gather(root: Path, dataset: Dataset, compression: str, follow_links: bool) -
 
 
 def _part(
-    part: Part, folder: Path, root: Path, base: Path, images: bool, follow_links: bool
+    part: Part, dataset: Dataset, root: Path, base: Path, follow_links: bool
 ) -> tuple[list[tuple[dict[str, Any], Item]], list[Refused]]:
     """The rows of one part's videos, and everything else that lies (or should lie) in it."""
+    folder = base / part.folder
     said = _said(part, folder)
+    # Beside frames lie notes to each of them.
+    beside = dataset.beside if dataset.images else frozenset()
     found: list[tuple[dict[str, Any], Item]] = []
     refused: list[Refused] = []
     looked_at: set[str] = set()
-    for item in walk(folder, root, images, follow_links):
+    for item in walk(folder, root, dataset.images, follow_links, beside):
         looked_at |= {item.path.name, item.path.relative_to(folder).as_posix()}
         if isinstance(item, Refused):
             its_table = part.table and item.path == folder / part.table
