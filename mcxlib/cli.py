@@ -170,9 +170,56 @@ def _show_manifest(found: Any) -> None:
         typer.echo(f"  people in both {pair.parts}: {shared}")
         if pair.copies:
             typer.echo(f"  equal files in both {pair.parts}: {pair.copies}")
+            equal = datasets.copies(table)
+            _list(equal.loc[equal["parts"] == pair.parts, ["first", "second"]])
     if len(found.left_out):
         typer.echo(f"  left out: {len(found.left_out)}")
         _list(found.left_out)
+
+
+@app.command()
+def check(
+    dataset: DataSet,
+    preset: Preset = "demo",
+    videos: Videos = "",
+    workers: Workers = 0,
+    settings: Settings = None,
+) -> None:
+    """See what tells a data set's classes apart besides faces: size, codec, compression, light.
+
+    Looks at a sample of its videos, before anything is trained; keeps the result.
+    """
+    from mcxlib import pipeline
+
+    config = _data(preset, videos, settings)
+    found = pipeline.ensure_confounds(config, dataset, workers or None)
+    _show_confounds(found)
+    typer.echo(f"all of it: {pipeline.confounds_file(pipeline.plan(config, dataset))}", err=True)
+
+
+def _show_confounds(found: dict[str, Any]) -> None:
+    classes: dict[str, dict[str, str]] = {}
+    for row in found["classes"]:
+        said = f"{row['most']} ({row['share']:.0%})" if "most" in row else "-"
+        if "median" in row:
+            said = f"{row['median']:.4g} ({row['low']:.4g} to {row['high']:.4g})"
+        classes.setdefault(f"{row['class']}, {row['videos']} videos", {})[row["feature"]] = said
+    for name, values in classes.items():
+        typer.echo(f"{name}: median (10 to 90 %), or commonest kind")
+        for feature, said in values.items():
+            typer.echo(f"  {feature}: {said}")
+    typer.echo("AUC of each by itself (above 0.5: larger in fakes), interval of 95 %")
+    for row in found["features"]:
+        said = f"{row['auc']:.2f} ({row['low']:.2f} to {row['high']:.2f})" if "auc" in row else "-"
+        typer.echo(f"  {row['feature']}: {said}, known of {row['known']} videos")
+    if not found["faces"]:
+        typer.echo("  face_size: not known before mcx crops")
+    if found["unreadable"]:
+        typer.echo(f"  not readable: {len(found['unreadable'])}")
+        for name in found["unreadable"][:10]:
+            typer.echo(f"    {name}")
+    typer.echo(f"{found['videos']} of {found['of']} videos were looked at")
+    typer.echo(found["sentence"])
 
 
 @app.command()
@@ -449,6 +496,32 @@ def detectors(
         )
         if entry["deviations"]:
             typer.echo(f"  deviates: {entry['deviations']}")
+
+
+@app.command()
+def datasets(
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON, with everything known")] = False,
+) -> None:
+    """List the data sets whose layout is known: parts, protocols, what was not confirmed."""
+    from mcxlib.data import datasets as known
+
+    entries = known.catalogue()
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(entries, indent=2, ensure_ascii=False))
+        return
+    for entry in entries:
+        videos = sum(part["videos"] for part in entry["parts"] if not part["optional"])
+        published = f", at least {videos} videos published" if videos else ""
+        paper = " (in the paper)" if entry["paper"] else ""
+        typer.echo(f"{entry['name']}{paper}: {len(entry['parts'])} parts{published}")
+        typer.echo(f"  looked for in MCX_VIDEOS as {entry['folder']}")
+        for name, words in entry["protocols"].items():
+            typer.echo(f"  protocol {name}: {words}")
+        if entry["unconfirmed"]:
+            typer.echo(f"  not confirmed: {entry['unconfirmed']}")
+    typer.echo("one's own: a folder with real/ and fake/, or a labelled table, by its path")
 
 
 def main() -> None:

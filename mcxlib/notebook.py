@@ -57,17 +57,21 @@ def configure(namespace: dict[str, Any], *parameters: str, also: tuple[str, ...]
 def matrix(config: RunConfig) -> list[RunConfig]:
     """The runs that the tables of the configuration's preset are made of."""
     return [
-        load(config.preset, videos=config.data.videos, **row.settings)
-        for row in runs_of.rows(config.preset)
+        load(config.preset, **_data(config), **row.settings) for row in runs_of.rows(config.preset)
     ]
 
 
 def pair(config: RunConfig) -> dict[str, RunConfig]:
     """MCX-API(RGB) and its base architecture API-Net, the two that section 5 compares."""
     return {
-        "MCX-API(RGB)": load(config.preset, videos=config.data.videos),
-        "API-Net": load(config.preset, videos=config.data.videos, detector="api-net"),
+        "MCX-API(RGB)": load(config.preset, **_data(config)),
+        "API-Net": load(config.preset, **_data(config), detector="api-net"),
     }
+
+
+def _data(config: RunConfig) -> dict[str, str]:
+    """Which videos, and which of them are trained on."""
+    return {"videos": config.data.videos, "train_on": config.data.train_on}
 
 
 def source(config: RunConfig) -> str:

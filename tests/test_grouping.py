@@ -1,5 +1,6 @@
 """Splits to train on: nothing that belongs together in two parts; and what leaks if it is."""
 
+import hashlib
 from itertools import combinations
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mcxlib.data import datasets
-from mcxlib.data.datasets.grouping import grouped, groups
+from mcxlib.data.datasets.grouping import completed, grouped, groups
 
 
 def manifest(rows):
@@ -47,8 +48,63 @@ def test_shares_of_single_videos():
     table = singles(200, 100)
     split = grouped(table, 0, Path())
     counts = pd.crosstab(split, table["is_fake"])
-    assert counts[False].to_dict() == {"train": 140, "val": 30, "test": 30}
-    assert counts[True].to_dict() == {"train": 70, "val": 15, "test": 15}
+    for kind, number in ((False, 200), (True, 100)):
+        for part, share in (("train", 0.7), ("val", 0.15), ("test", 0.15)):
+            spread = (number * share * (1 - share)) ** 0.5  # of a binomial distribution
+            assert abs(counts.loc[part, kind] - number * share) < 4 * spread
+
+
+def test_a_video_is_drawn_by_its_own_name_alone():
+    """The SHA-256 of the seed and what a group is called, worked out again."""
+    table = singles(30, 30)
+    split = grouped(table, 7, Path())
+    for row, part in zip(table.itertuples(), split, strict=True):
+        digest = hashlib.sha256(f"7 video_id {row.video_id}".encode()).hexdigest()
+        drawn = int(digest[:14], 16) / 16**14
+        assert part == ("train" if drawn < 0.7 else "val" if drawn < 0.85 else "test")
+
+
+def test_what_is_added_later_moves_nothing_that_was_there():
+    table = manifest(
+        [(f"r{i}", False, f"p{i}", "", "", f"c{i}") for i in range(200)]
+        + [(f"f{i}", True, "", "", f"r{i}", f"d{i}") for i in range(100)]
+        + [(f"x{i}", True, "", "", "", f"e{i}") for i in range(50)]
+    )
+    before = grouped(table, 0, Path())
+    more = manifest(
+        [(f"a{i}", True, f"p{i}", "", "", f"n{i}") for i in range(60)]  # more of the same people,
+        + [(f"b{i}", True, "", "", f"r{i}", f"m{i}") for i in range(60, 90)]  # of the same sources,
+        + [(f"0{i}", True, "", "", "", f"e{i}") for i in range(20)]  # copies under earlier names,
+        + [(f"new{i}", bool(i % 2), "", "", "", "") for i in range(40)]  # and strangers
+    )
+    both = pd.concat([table, more], ignore_index=True)
+    after = grouped(both, 0, Path())
+    assert after[: len(table)].tolist() == before.tolist()
+    assert set(after[len(table) :]) == {"train", "val", "test"}
+
+
+def test_a_person_of_many_videos_is_trained_on_and_no_part_is_left_thin():
+    rows = [(f"m{i}", i % 2 == 1, "ann", "", "", "") for i in range(60)]
+    rows += [(f"s{i}", i % 2 == 1, f"p{i}", "", "", "") for i in range(20)]
+    for seed in range(8):
+        table = manifest(rows).assign(split=grouped(manifest(rows), seed, Path()))
+        assert set(table.loc[table["target_id"] == "ann", "split"]) == {"train"}
+        counts = pd.crosstab(table["split"], table["is_fake"])
+        assert (counts.loc[["val", "test"]] >= 3).all(axis=None)  # half of 15 % of 40
+
+
+def test_a_published_split_is_completed_and_else_kept():
+    table = singles(60, 60)
+    train_test = pd.Series((["train"] * 50 + ["test"] * 10) * 2)
+    full = completed(table, train_test, 0)
+    assert (full[train_test == "test"] == "test").all()
+    assert set(full[train_test == "train"]) == {"train", "val"}
+    assert 5 < full.eq("val").sum() < 35
+    train_val = train_test.replace("test", "val")
+    assert completed(table, train_val, 0).tolist() == full.tolist()
+    assert completed(table, pd.Series("train", table.index), 0).equals(grouped(table, 0, Path()))
+    whole = pd.Series((["train"] * 40 + ["val"] * 10 + ["test"] * 10) * 2)
+    assert completed(table, whole, 0).tolist() == whole.tolist()
 
 
 def test_chance_decides_and_the_order_of_rows_does_not():

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
 from mcxlib import cli, paper, pipeline, tables
@@ -179,7 +180,7 @@ def test_what_was_not_judged_is_said(home, video):
     assert "no real video" in said
 
 
-def test_a_labelled_table_is_trained_on_with_the_classes_it_has(home, video):
+def test_a_labelled_table_is_trained_on_with_the_classes_it_has(home, video, capsys):
     rows = []
     for kind, label in (("real", 0), ("swap", 1)):
         for person in range(9):
@@ -190,6 +191,13 @@ def test_a_labelled_table_is_trained_on_with_the_classes_it_has(home, video):
     pd.DataFrame(rows).to_csv(table, index=False)
     config = load("paper", **(SMALL | {"train_on": str(table)}))
     folder = RunFolder(pipeline.ensure_run(config, workers=1))
+    # What tells the classes apart besides faces is said once, before training.
+    (line,) = [s for s in capsys.readouterr().err.splitlines() if "the files' own properties" in s]
+    found = json.loads(pipeline.confounds_file(pipeline.plan(config, str(table))).read_text())
+    assert line == found["sentence"]
+    assert found["videos"] == 18
+    pipeline.ensure_run(config, workers=1)
+    assert "properties" not in capsys.readouterr().err
     rows = pipeline.ensure_rows(config, str(table))
     people = {s: set(part["target_id"]) for s, part in rows.groupby("split")}
     assert set(people) == {"train", "val", "test"}
@@ -208,6 +216,40 @@ def test_a_labelled_table_is_trained_on_with_the_classes_it_has(home, video):
     found = tables.further(paths.runs("paper"))
     assert found["dataset"].tolist() == [card.trained_on["dataset"]]
     assert len(tables.write(paths.runs("paper"), home / "tables")) == 8
+    # The closed set of these data, as the notebooks show it; the paper's table has nothing of it.
+    runs, name = paths.runs("paper"), card.trained_on["dataset"]
+    closed, overall = tables.closed_set(runs, name), tables.overall(runs, name)
+    assert closed["test_set"].tolist() == ["fake", "Average"]
+    assert set(closed["status"]) == {"not in the paper's table"}
+    assert closed["auc_paper"].isna().all()
+    expected = roc_auc_score(scores["is_fake"], scores["fake_score"])
+    assert closed["auc_measured"].tolist() == pytest.approx([expected] * 2)
+    right = (scores["fake_score"] > 0.5) == scores["is_fake"]
+    assert overall["acc_measured"].tolist() == pytest.approx([100 * right.mean()])
+    assert tables.verify(closed, runs, name) < 1e-12
+    assert (closed["auc_low"] <= closed["auc_measured"]).all()
+    assert (tables.closed_set(runs)["seeds"] == 0).all()
+    table.unlink()
+    pd.testing.assert_frame_equal(pipeline.stored_scores(config, str(table)), scores)
+
+
+def test_a_face_of_each_class_is_shown_where_nobody_is_both_real_and_fake(monkeypatch):
+    from mcxlib.figures import maps, samples
+
+    columns = ["target_id", "class_index", "manipulation", "frame_index"]
+    rows = pd.DataFrame([("a", 0, "real", 0), ("b", 1, "swap", 1), ("c", 2, "talk", 0)])
+    rows.columns = columns
+    monkeypatch.setattr(samples, "test_images", lambda _, chosen: torch.zeros(len(chosen), 3, 4, 4))
+    monkeypatch.setattr(samples, "test_rows", lambda _: rows)
+    sample = samples.one_person(load("paper"))
+    assert sample.labels == ["real", "swap", "talk"]
+    monkeypatch.setattr(samples, "test_rows", lambda _: rows.assign(target_id=["a", "b", "a"]))
+    assert samples.one_person(load("paper")).labels == ["real", "talk"]
+    drawn = {}
+    monkeypatch.setattr(maps, "cam_grid", lambda i, labels, shown, **_: drawn.update(labels=labels))
+    stacked = {"net": {"fake": {"LayerCAM": np.zeros((3, 4, 4))}}}
+    maps.layercam_plate(sample, stacked, "")
+    assert drawn["labels"] == ["swap", "talk"]
 
 
 def test_a_refused_training_leaves_the_finished_run_where_it_is(home, video):
@@ -226,6 +268,7 @@ def test_a_refused_training_leaves_the_finished_run_where_it_is(home, video):
     shutil.copy(test, home / f"videos/{FF}/{FOLDERS['real']}/c23/videos/071.mp4")
     said = mcx("manifest", "--preset", "paper", "--dataset", FF)
     assert "equal files in both train / test: 1" in said
+    assert f"{FOLDERS['real']}/c23/videos/071: {FOLDERS['real']}/c23/videos/953" in said
     with pytest.raises(ValueError, match="1 copies of a video under another name"):
         pipeline.ensure_run(config, workers=1, retrain="all")
     assert state_of(folder.path) == before

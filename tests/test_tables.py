@@ -546,8 +546,6 @@ def test_seeds_with_two_rules_are_each_measured_by_its_own(tmp_path):
     assert tables.verify(table, tmp_path) < 1e-12
     row = cells(table, "MCX-API(RGB)").loc["KoDF"]
     assert row["video_rule"] == "mean, confident"
-    each = tables.intervals(tmp_path, 3, draws=200)[["bosc", "auc"]].mean()
-    assert row[["bosc_measured", "auc_measured"]].tolist() == pytest.approx(each.tolist())
     # By hand, seed 0: 0.67 and 0.66 below 0.82 and 0.78. Seed 1: 0.70 and 0.916, 0.894 and 0.907.
     assert row["auc_measured"] == pytest.approx((1 + 0.5) / 2)
 

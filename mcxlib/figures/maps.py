@@ -48,8 +48,13 @@ def cam_maps(models: dict[str, Detector], sample: samples.Sample) -> Maps:
 
 
 def layercam_plate(sample: samples.Sample, maps: Maps, source: str) -> Plate:
-    """Fig. 4: LayerCAM for output fake on a DF and an F2F face, one column a network."""
-    chosen = [sample.labels.index(name) for name in ("DF", "F2F")]
+    """Fig. 4: LayerCAM for output fake on a DF and an F2F face, one column a network.
+
+    Of other data, on the first two fakes.
+    """
+    papers = [sample.labels.index(name) for name in ("DF", "F2F") if name in sample.labels]
+    fakes = [i for i, label in enumerate(sample.labels) if label != "real"]
+    chosen = papers if len(papers) == 2 else fakes[:2]
     shown = {name: outputs["fake"]["LayerCAM"][chosen] for name, outputs in maps.items()}
     return cam_grid(
         sample.images[chosen],

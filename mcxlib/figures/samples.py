@@ -55,10 +55,14 @@ def test_images(config: RunConfig, rows: pd.DataFrame) -> Tensor:
 
 
 def one_person(config: RunConfig) -> Sample:
-    """The first test person's crop, real and under each manipulation."""
+    """The first test person's crop, real and under each manipulation.
+
+    Of data that show nobody both real and fake: the first crop of each class.
+    """
     rows = test_rows(config)
     kinds = rows.groupby("target_id")["class_index"].nunique()
-    person = rows[rows["target_id"] == kinds[kinds == kinds.max()].index[0]]
+    first = kinds[kinds == kinds.max()].index[0]
+    person = rows[rows["target_id"] == first] if kinds.max() > 1 else rows
     chosen = person.sort_values(["class_index", "frame_index"]).groupby("class_index").head(1)
     return Sample(test_images(config, chosen).contiguous().numpy(), chosen["manipulation"].tolist())
 

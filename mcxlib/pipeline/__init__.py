@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "confounds": ("confounds_file", "ensure_confounds"),
     "data": (
         *("ALL_DATASETS", "Plan", "crop_folder", "ensure_crops", "ensure_manifest"),
         *("ensure_rows", "ensure_videos", "left_out", "make_manifest", "parts", "plan"),

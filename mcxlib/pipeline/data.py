@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcxlib.data import datasets
+from mcxlib.data.datasets.places import is_place, own_name
 from mcxlib.data.faces import contract as contracts
 from mcxlib.files import read_json, write_json, write_text
 from mcxlib.pipeline.common import alone, progress
@@ -226,10 +228,11 @@ def ensure_manifest(
     """One row a video of ``dataset``, as :func:`make_manifest` found them the last time."""
     import pandas as pd
 
-    path = plan(config, dataset).manifest
-    if not path.is_file() or read_note(path).get("format") != MANIFEST_FORMAT:
-        make_manifest(config, dataset, workers)
-    return pd.read_parquet(path)
+    at = plan(config, dataset)
+    if not at.manifest.is_file() or read_note(at.manifest).get("format") != MANIFEST_FORMAT:
+        for line in make_manifest(config, dataset, workers).warnings():
+            print(f"{at.name}: {line}", file=sys.stderr)
+    return pd.read_parquet(at.manifest)
 
 
 def parts(config: DataConfig | RunConfig, dataset: str) -> pd.DataFrame:
@@ -349,9 +352,15 @@ def _render_masks(at: Plan, workers: int | None) -> None:
             synthetic.make_masks(folder, _spec(at.data), workers or 2, show)
 
 
-def classes_of(config: DataConfig | RunConfig, manifest: pd.DataFrame) -> tuple[str, ...]:
+def classes_of(config: DataConfig | RunConfig) -> tuple[str, ...]:
     """The classes that the data set trained on has."""
-    return plan(config, _data(config).train_on).dataset.classes(manifest)
+    name = _data(config).train_on
+    return plan(config, name).dataset.classes(ensure_manifest(config, name))
+
+
+def name_of(dataset: str) -> str:
+    """The name of a data set, or of data of one's own at a place that need not be there."""
+    return own_name(Path(dataset)) if is_place(dataset) else dataset
 
 
 def ensure_rows(

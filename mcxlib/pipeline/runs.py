@@ -17,6 +17,7 @@ from mcxlib.engine import guard, processes
 from mcxlib.engine.session import batch_sampler
 from mcxlib.files import digest
 from mcxlib.method import colorspace
+from mcxlib.pipeline import confounds
 from mcxlib.pipeline import data as data_steps
 from mcxlib.pipeline.common import alone, progress
 from mcxlib.settings import paths
@@ -131,6 +132,8 @@ def ensure_run(
     if not several and folder.finished and not _wanted_anew(config, folder, data, retrain):
         return folder.path
     _check(config, training)
+    if first and data_steps.plan(config, config.data.train_on).dataset.own:
+        confounds.announce(config, config.data.train_on, workers)
     with alone(folder.path, config.run_id) if first else nullcontext():
         if first and folder.finished and (why := _wanted_anew(config, folder, data, retrain)):
             aside = folder.put_aside()

@@ -28,7 +28,7 @@ def stored_scores(config: RunConfig, dataset: str) -> pd.DataFrame | None:
 
     Nothing else is looked at: no videos, no crops, no weights.
     """
-    path = run_folder(config).scores(dataset)
+    path = run_folder(config).scores(data_steps.name_of(dataset))
     return schemas.read_scores(path) if path.is_file() else None
 
 
@@ -65,7 +65,7 @@ def ensure_scores(
     cut = cut or config.data
     folder = run_folder(config)
     at = data_steps.plan(cut, dataset) if _has_place(cut, dataset) else None
-    name = at.name if at else dataset
+    name = at.name if at else data_steps.name_of(dataset)
     if retrain == "never" and folder.finished:
         check_ours(config, folder)
         path = folder.scores(name, _other(config, cut, dataset))
@@ -321,7 +321,7 @@ def ensure_features(config: RunConfig, dataset: str) -> tuple[np.ndarray, np.nda
     """
     folder = run_folder(config)
     ensure_scores(config, dataset)
-    path = folder.features(dataset)
+    path = folder.features(data_steps.name_of(dataset))
     if not path.is_file():
         # A run that was scored by older code: the weights are there, and so may be the crops.
         at = data_steps.plan(config, dataset)

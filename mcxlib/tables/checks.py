@@ -14,7 +14,7 @@ from mcxlib.tables.compare import RATES, closed_set, cross_dataset
 from mcxlib.tables.stored import DATASETS, FACEFORENSICS, Run, find_runs, read_scores
 
 
-def verify(table: pd.DataFrame, runs_dir: Path | str) -> float:
+def verify(table: pd.DataFrame, runs_dir: Path | str, dataset: str = FACEFORENSICS) -> float:
     """Compute a table's measured numbers again, with scikit-learn alone, from the scores.
 
     Returns the largest absolute difference, as a fraction (all but AUC over 100). Rounding
@@ -23,6 +23,7 @@ def verify(table: pd.DataFrame, runs_dir: Path | str) -> float:
     Args:
         table: what :func:`closed_set`, :func:`overall` or :func:`cross_dataset` returned.
         runs_dir: the folder it was computed from.
+        dataset: the one that :func:`closed_set` or :func:`overall` was computed for.
 
     Raises:
         ValueError: no measured number in the table, or one without a run in ``runs_dir``.
@@ -34,7 +35,7 @@ def verify(table: pd.DataFrame, runs_dir: Path | str) -> float:
     rules = dict(zip(names, rows["video_rule"], strict=True))
     again: dict[tuple, list[dict[str, float]]] = {}
     for run in find_runs(runs_dir):
-        for test_set, values in _again(run, rules).items():
+        for test_set, values in _again(run, dataset, rules).items():
             key = (run.key, run.variant, test_set)
             again.setdefault(key, []).append(values)
     worst = 0.0
@@ -69,17 +70,20 @@ _OF_VIDEOS: dict[str, Any] = {
 }
 
 
-def _again(run: Run, rules: dict[tuple[str, str, str], str]) -> dict[str, dict[str, float]]:
+def _again(
+    run: Run, closed: str, rules: dict[tuple[str, str, str], str]
+) -> dict[str, dict[str, float]]:
     """The numbers of one run by test set; ``rules`` are those of the table, by its rows."""
     scores = read_scores(run)
     test = scores[scores["split"] == "test"]
     values = {}
-    seen = test[test["dataset"] == FACEFORENSICS]
-    for name in paper.MANIPULATIONS:
+    seen = test[test["dataset"] == closed]
+    manipulations = _manipulations(closed, seen)
+    for name in manipulations:
         part = seen[seen["manipulation"].isin(["real", name])]
         if part["is_fake"].nunique() == 2:
             values[name] = _scikit(part["is_fake"], part["fake_score"])
-    if len(values) == len(paper.MANIPULATIONS):
+    if values and len(values) == len(manipulations):
         values["Average"] = {
             key: sum(v[key] for v in values.values()) / len(values)
             for key in ("bosc", "auc", *RATES)
@@ -97,6 +101,13 @@ def _again(run: Run, rules: dict[tuple[str, str, str], str]) -> dict[str, dict[s
                 videos["is_fake"].first(), videos["fake_score"].agg(_OF_VIDEOS[rule])
             )
     return values
+
+
+def _manipulations(dataset: str, test: pd.DataFrame) -> tuple[str, ...]:
+    """Those of the paper, or those that another data set has."""
+    if dataset == FACEFORENSICS:
+        return tuple(paper.MANIPULATIONS)
+    return tuple(sorted(set(test["manipulation"]) - {"real"}))
 
 
 def _scikit(is_fake: pd.Series, fake_score: pd.Series) -> dict[str, float]:

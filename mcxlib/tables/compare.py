@@ -43,8 +43,12 @@ RATES = ("sensitivity", "specificity")
 Measure = Callable[[Run], pd.DataFrame]
 
 
-def closed_set(runs_dir: Path | str, draws: int = 2000) -> pd.DataFrame:
+def closed_set(
+    runs_dir: Path | str, dataset: str = FACEFORENSICS, draws: int = 2000
+) -> pd.DataFrame:
     """Table 1: real against each manipulation on FaceForensics++'s test part, frame by frame.
+
+    Of another ``dataset``, by its name in the scores: the same without the paper's rows.
 
     Columns: table, label, method, colorspace, variant, test_set (DF, F2F, FS, NT, Average), origin
     and printed (the paper's), bosc_paper, auc_paper, bosc_measured, auc_measured,
@@ -67,11 +71,17 @@ def closed_set(runs_dir: Path | str, draws: int = 2000) -> pd.DataFrame:
     Raises:
         ValueError: no runs folder, or unreadable scores; says which.
     """
-    found = find_runs(runs_dir)
-    return _compare("Table 1", paper.table1(), found, _closed, ("bosc", "auc"), draws)
+    measure = partial(_closed, dataset=dataset)
+    printed = _printed(paper.table1(), dataset)
+    return _compare("Table 1", printed, find_runs(runs_dir), measure, ("bosc", "auc"), draws)
 
 
-def overall(runs_dir: Path | str, draws: int = 2000) -> pd.DataFrame:
+def _printed(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """A table of the paper, of which nothing is about another data set."""
+    return table if dataset == FACEFORENSICS else table.iloc[:0]
+
+
+def overall(runs_dir: Path | str, dataset: str = FACEFORENSICS, draws: int = 2000) -> pd.DataFrame:
     """Table 2: the closed set in one number.
 
     The paper's accuracy column mixes two measures, so both are measured: ``bosc_measured`` (mean
@@ -81,13 +91,13 @@ def overall(runs_dir: Path | str, draws: int = 2000) -> pd.DataFrame:
     are BOSC's: means over the manipulations. Other columns and errors as in :func:`closed_set`;
     ``test_set`` is "overall".
     """
-    printed = paper.table2().assign(test_set="overall", origin="")
-    names = ("acc", "auc", "bosc")
-    table = _compare("Table 2", printed, find_runs(runs_dir), _overall, names, draws)
+    printed = _printed(paper.table2(), dataset).assign(test_set="overall", origin="")
+    names, measure = ("acc", "auc", "bosc"), partial(_overall, dataset=dataset)
+    table = _compare("Table 2", printed, find_runs(runs_dir), measure, names, draws)
     own = table["method"].isin(["mcx-api", "api-net"])
-    measure = np.where(table["acc_paper"].isna(), "", np.where(own, "BOSC", "accuracy"))
+    kind = np.where(table["acc_paper"].isna(), "", np.where(own, "BOSC", "accuracy"))
     table = table.drop(columns="bosc_paper")
-    table.insert(table.columns.get_loc("acc_paper") + 1, "paper_measure", measure)
+    table.insert(table.columns.get_loc("acc_paper") + 1, "paper_measure", kind)
     return table
 
 
@@ -128,16 +138,16 @@ def further(runs_dir: Path | str, video: str | None = None) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def _closed(run: Run) -> pd.DataFrame:
-    return _by_manipulation(run, held_out(run, FACEFORENSICS))
+def _closed(run: Run, dataset: str) -> pd.DataFrame:
+    return _by_manipulation(run, dataset, held_out(run, dataset))
 
 
-def _by_manipulation(run: Run, test: pd.DataFrame) -> pd.DataFrame:
+def _by_manipulation(run: Run, dataset: str, test: pd.DataFrame) -> pd.DataFrame:
     if test.empty:
         return test
-    missing = lacking(FACEFORENSICS, test)
+    missing = lacking(dataset, test)
     about = {
-        "source": run.source(FACEFORENSICS, test),
+        "source": run.source(dataset, test),
         "left_out": int(test["videos_left_out"].iloc[0]),
         "note": f"no scores of {', '.join(missing)}" if missing else "",
     }
@@ -166,12 +176,12 @@ def _sample(scored: pd.DataFrame) -> Sample:
     return Sample(scored["is_fake"], scored["fake_score"], videos)
 
 
-def _overall(run: Run) -> pd.DataFrame:
-    test = held_out(run, FACEFORENSICS)
+def _overall(run: Run, dataset: str) -> pd.DataFrame:
+    test = held_out(run, dataset)
     if test.empty:
         return test
     right = (test["fake_score"] > 0.5) == test["is_fake"].astype(bool)
-    last = _by_manipulation(run, test).tail(1)
+    last = _by_manipulation(run, dataset, test).tail(1)
     complete = last["bosc"].notna()
     return last.assign(test_set="overall", acc=np.where(complete, 100 * right.mean(), np.nan))
 
@@ -319,5 +329,7 @@ def _videos(samples: list[Sample]) -> tuple[list[set], list[set]]:
 def _rank(row: pd.Series) -> tuple[bool, int, str, int]:
     """Order of the rows the paper does not have: its nine colour spaces first, then by name."""
     spaces = (*COLORSPACES, row.colorspace)
-    sets = (*CLASSES[1:], "Average", "overall", *paper.CROSS_DATASETS, row.test_set)
-    return (bool(row.variant), spaces.index(row.colorspace), row.label, sets.index(row.test_set))
+    # Manipulations of other data stand where the paper's do.
+    sets = (*CLASSES[1:], "", "Average", "overall", *paper.CROSS_DATASETS)
+    place = sets.index(row.test_set if row.test_set in sets else "")
+    return (bool(row.variant), spaces.index(row.colorspace), row.label, place)

@@ -8,7 +8,7 @@ from mcxlib.data.datasets.lists import read_list, write_list
 from mcxlib.data.datasets.manifest import COLUMNS, Scan
 from mcxlib.data.datasets.places import trained_on
 from mcxlib.data.datasets.reading import keep, list_name, scan
-from mcxlib.data.datasets.registry import Place, find, locate, names, paper_order
+from mcxlib.data.datasets.registry import Place, catalogue, find, locate, names, paper_order
 from mcxlib.data.datasets.rules import SPLITS
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "SPLITS",
     "Place",
     "Scan",
+    "catalogue",
     "copies",
     "find",
     "keep",

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mcxlib.data.datasets.grouping import grouped
+from mcxlib.data.datasets.grouping import completed, grouped
 from mcxlib.data.datasets.places import trained_on
 
 if TYPE_CHECKING:
@@ -22,16 +22,26 @@ COMPRESSIONS = ("raw", "c0", "c23", "c40")
 """Folders of FaceForensics++: ``raw`` and, in older copies, ``c0`` hold the uncompressed videos."""
 
 
+class Entry(NamedTuple):
+    """What a data set's own table says of one video."""
+
+    is_fake: bool
+    source: str = ""
+    """The name of the video it was made from, below the same folder and without a suffix."""
+
+
 @dataclass(frozen=True)
 class Part:
     """One folder of a data set: where it is, how its files are named, what they are."""
 
     folder: str
+    """Below the data set's root. A ``*`` stands for any name: each folder that fits is a part."""
     pattern: str
     """Of the path below the folder without its suffix; the groups target, donor and manipulation
     are all optional, any other may be used by ``source``."""
     manipulation: str
-    """"real", or the manipulation's name where the pattern has no such group."""
+    """"real", or the manipulation's name where the pattern has no such group; "*" is the last
+    piece of the folder's name. Where the pattern's group ``real`` finds something, it is real."""
     expected: int = 0
     """Videos in the published data set; 0 where there is no such number."""
     optional: bool = False
@@ -41,6 +51,11 @@ class Part:
     source: str = ""
     """The id of the real video that one of this part was made from, with the pattern's groups in
     braces; "" where the names do not tell."""
+    table: str = ""
+    """A file in this folder that says what the others are. Where it is missing, they are left
+    out: nobody knows what they are."""
+    read: Callable[[Path], Mapping[str, Entry]] | None = None
+    """Reads that file: entries by the files' names below the folder."""
 
 
 class Printed(NamedTuple):
@@ -69,6 +84,46 @@ GROUPED = Protocol(
     grouped,
     drawn=True,
 )
+
+
+def official(
+    name: str, short: str, rule: Callable[[pd.DataFrame, Path], pd.Series], words: str
+) -> dict[str, Any]:
+    """The settings of a :class:`Dataset` whose distributor splits it.
+
+    Tested on, it is the test part of that split, or everything where no video of that part is
+    there. Trained on, it is the whole split; what it lacks is made (:func:`grouping.completed`).
+
+    Args:
+        name: of the data set.
+        short: begins the names of its protocols.
+        rule: (manifest, root) -> train, val, test or "" for each row.
+        words: where the split stands.
+    """
+
+    def test(manifest: pd.DataFrame, seed: int, root: Path) -> pd.Series:
+        chosen = rule(manifest, root).eq("test")
+        return chosen.map({True: "test", False: "" if chosen.any() else "test"}).astype(object)
+
+    def split(manifest: pd.DataFrame, seed: int, root: Path) -> pd.Series:
+        return completed(manifest, rule(manifest, root), seed)
+
+    return {
+        "protocols": {
+            f"{short}_test": Protocol(
+                f"the test part ({words}); all videos where none of it is there", test
+            ),
+            f"{short}_official": Protocol(
+                f"to train on: {words}; a part that it lacks is drawn, by whole groups",
+                split,
+                drawn=True,
+            ),
+        },
+        "choose": lambda config: (
+            f"{short}_official" if trained_on(name, config) else f"{short}_test"
+        ),
+        "trains": True,
+    }
 
 
 @dataclass(frozen=True)
@@ -100,6 +155,8 @@ class Dataset:
     mask_of: Callable[[str], str] | None = None
     """A fake's path below the root -> the path of the video that shows which of its pixels were
     altered, whether it is there or not; None for a data set without such videos."""
+    unconfirmed: str = ""
+    """What of its layout could not be looked up in a copy or in the distributor's words."""
 
     def protocol(self, name: str) -> Protocol:
         """The protocol of that name.

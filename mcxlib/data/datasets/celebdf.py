@@ -56,11 +56,19 @@ def _listed(file: Path) -> dict[str, bool]:
 
 
 def _official(manifest: pd.DataFrame, seed: int, root: Path) -> pd.Series:
-    file = Path(root) / LIST
+    return by_list(manifest, Path(root) / LIST, "celebdf_official", "use celebdf_paper")
+
+
+def by_list(manifest: pd.DataFrame, file: Path, protocol: str, without: str) -> pd.Series:
+    """The test part of Celeb-DF's own list; ``without``: what to do where there is no list.
+
+    Raises:
+        FileNotFoundError: no list.
+        ValueError: not such a list, or labels that differ from the folders'.
+    """
     if not file.is_file():
         raise FileNotFoundError(
-            f"celebdf_official needs {escaped(file)}: it comes with the data set; without it, use "
-            "celebdf_paper"
+            f"{protocol} needs {escaped(file)}: it comes with the data set; without it, {without}"
         )
     listed = _listed(file)
     # The published list says 1 for real; a list that contradicts the folders is another file.

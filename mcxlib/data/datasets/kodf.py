@@ -32,4 +32,5 @@ DATASET = Dataset(
         )
     },
     paper=Printed(table=3, place=1, columns=("KoDF",)),
+    unconfirmed="its folders and names, which could not be checked against a copy",
 )

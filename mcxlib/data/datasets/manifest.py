@@ -87,7 +87,40 @@ class Scan(NamedTuple):
         lines += [f"there is no {name} video" for name in self.missing_classes]
         if self.draw and (words := self.draw.words()):
             lines.append(words)
-        return lines
+        return [*lines, *_contradictions(self.manifest), *self._ungrouped()]
+
+    def _ungrouped(self) -> list[str]:
+        """Whether a split that was drawn to train on had nothing to group by."""
+        used = self.manifest[self.manifest["split"] != ""]
+        if not self.drawn or not used["split"].eq("train").any():
+            return []
+        alone = used[["target_id", "donor_id", "source"]].eq("").all(axis=1)
+        alone &= ~used["video_id"].isin(used["source"])
+        if not alone.any():
+            return []
+        share = "any video" if alone.all() else f"{alone.sum()} of {len(used)} videos"
+        return [
+            f"neither people nor sources of {share} are known: those were split one by one, copies "
+            "together, and one person may be in two parts (a table's columns identity and source "
+            "would tell)"
+        ]
+
+
+def _contradictions(manifest: pd.DataFrame) -> list[str]:
+    """Files with the same content and both labels, in a line."""
+    known = manifest[manifest["content"] != ""]
+    both = known.groupby("content")["is_fake"].transform("nunique") > 1
+    pairs = [
+        (group.loc[~group["is_fake"], "video_id"].iloc[0], group.loc[group["is_fake"], "video_id"])
+        for _, group in known[both].groupby("content")
+    ]
+    if not pairs:
+        return []
+    real, fakes = pairs[0]
+    return [
+        f"{len(pairs)} files are labelled real and, as a copy, fake: {real} and {fakes.iloc[0]}"
+        + (", for one" if len(pairs) > 1 else "")
+    ]
 
 
 def with_contents(found: list[tuple[dict[str, Any], Item]]) -> tuple[list[dict], list[Refused]]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mcxlib.data import datasets
 from mcxlib.data.datasets import folders
@@ -59,6 +59,36 @@ def names() -> tuple[str, ...]:
 def paper_order() -> tuple[str, ...]:
     """The data sets of the paper's tables, in print order; the one trained on is first."""
     return tuple(name for name, dataset in published().items() if dataset.paper)
+
+
+def catalogue() -> list[dict[str, Any]]:
+    """What is known of each published data set, ready for JSON.
+
+    Keys: name, folder (looked for in MCX_VIDEOS), parts (folder, what it is, videos published or
+    0, optional), images (whether folders of frames are videos), protocols (name -> words),
+    unconfirmed (what of the layout could not be looked up; "" for nothing), paper (whether the
+    paper has it).
+    """
+    return [
+        {
+            "name": dataset.name,
+            "folder": dataset.home or dataset.name,
+            "parts": [
+                {
+                    "folder": part.folder,
+                    "what": "by its table" if part.table else part.manipulation,
+                    "videos": part.expected,
+                    "optional": part.optional,
+                }
+                for part in dataset.parts("c23")
+            ],
+            "images": dataset.images,
+            "protocols": {name: protocol.words for name, protocol in dataset.protocols.items()},
+            "unconfirmed": dataset.unconfirmed,
+            "paper": dataset.paper is not None,
+        }
+        for dataset in published().values()
+    ]
 
 
 def find(name: str) -> Dataset:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import posixpath
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -47,8 +48,8 @@ DATASET = Dataset(
 )
 
 
-def _dfdc(path: Path) -> pd.DataFrame:
-    """DFDC's metadata: file name -> label, and if known original and split."""
+def dfdc_metadata(path: Path) -> pd.DataFrame:
+    """DFDC's metadata.json: columns path (a file's name), label, source (its original), split."""
     content = given.json_of(path, REMEDY, twice=False)
     if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
         raise ValueError(
@@ -65,7 +66,7 @@ def _dfdc(path: Path) -> pd.DataFrame:
     rows = [
         {"path": name}
         | {
-            column: "" if about.get(key) is None else given.escaped(str(about[key]))
+            column: "" if _nothing(about.get(key)) else given.escaped(str(about[key]))
             for column, key in (("label", "label"), ("source", "original"), ("split", "split"))
         }
         for name, about in content.items()
@@ -85,7 +86,7 @@ def read(path: Path) -> pd.DataFrame:
     """
     path = Path(path)
     if path.suffix.lower() == ".json":
-        table = _dfdc(path)
+        table = dfdc_metadata(path)
     else:
         table = given.table_of(path, ["path"], REMEDY, unnamed=("path", "label"))
     if not {"label", "manipulation"} & set(table):
@@ -102,6 +103,10 @@ def read(path: Path) -> pd.DataFrame:
         )
         out[name] = text
     return _labelled(path, out)
+
+
+def _nothing(value: Any) -> bool:
+    return value is None or value != value
 
 
 def _labelled(path: Path, table: pd.DataFrame) -> pd.DataFrame:

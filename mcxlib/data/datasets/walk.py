@@ -64,6 +64,8 @@ def file(path: Path, images: bool) -> Item | Refused:
             hidden = not name.startswith("._") and _counts(path, images)
             return Refused(path, "a hidden file" if hidden else "")
         if not _counts(path, images):
+            if path.suffix.lower() in kinds.ARCHIVE_SUFFIXES:
+                return Refused(path, "an archive that is not unpacked")
             return Refused(path, "neither a video nor an image" if images else "not a video")
         return Item(path, path.stat().st_size)
     except (OSError, ValueError) as error:
@@ -83,10 +85,11 @@ class _Entries(NamedTuple):
 class _Walk:
     """One pass over a part's folder; a folder is read once, however many links lead to it."""
 
-    def __init__(self, root: Path, images: bool, follow_links: bool):
+    def __init__(self, root: Path, images: bool, follow_links: bool, beside: Iterable[str]):
         self.inside = root.resolve()
         self.images = images
         self.follow_links = follow_links
+        self.beside = frozenset(beside)
         self.seen: set[Path] = set()
 
     def leaves(self, path: Path) -> bool:
@@ -106,7 +109,7 @@ class _Walk:
                 elif not path.exists():
                     out.refused.append(Refused(path, "a link to nothing"))
                 elif path.is_dir():
-                    if kinds.junk(path.name):
+                    if kinds.junk(path.name) or path.name in self.beside:
                         out.refused.append(Refused(path, ""))
                     else:
                         out.folders.append(path)
@@ -162,9 +165,14 @@ def _remarkable(refused: Refused) -> bool:
     return refused.reason != "neither a video nor an image"
 
 
-def walk(folder: Path, root: Path, images: bool, follow_links: bool) -> Iterator[Item | Refused]:
-    """Everything below ``folder`` in name order; links that leave ``root`` only if told to."""
-    work = _Walk(root, images, follow_links)
+def walk(
+    folder: Path, root: Path, images: bool, follow_links: bool, beside: Iterable[str] = ()
+) -> Iterator[Item | Refused]:
+    """Everything below ``folder`` in name order; links that leave ``root`` only if told to.
+
+    Folders called as one of ``beside`` are passed over.
+    """
+    work = _Walk(root, images, follow_links, beside)
     if work.leaves(folder) and not follow_links:
         yield Refused(folder, LEAVES)
     elif os.path.isdir(folder):

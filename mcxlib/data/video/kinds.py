@@ -38,6 +38,8 @@ _OTHER = """
 OTHER_SUFFIXES = frozenset(_OTHER.split())
 """Suffixes of files that are neither video nor image, whatever they may hold."""
 
+ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
+
 MAX_PIXELS = 8192 * 8192
 """Pictures and frames with more pixels than this are refused: their decoding alone would take
 more memory than a worker process is meant to have, and no camera makes them."""
