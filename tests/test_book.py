@@ -294,7 +294,12 @@ def test_commands_and_options_exist():
 
     commands = get_command(app).commands
     options = {
-        name: {opt for parameter in command.params for opt in parameter.opts}
+        name: {
+            opt
+            for one in (command, *getattr(command, "commands", {}).values())
+            for parameter in one.params
+            for opt in parameter.opts
+        }
         for name, command in commands.items()
     }
     pages = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import MappingProxyType
 
 import torch
@@ -25,7 +26,11 @@ class ColorspaceSettings(DetectorSettings):
     backbone: str = Field(
         "legacy_xception", description="sec. 4.1; a timm name; slim_, mini_xception"
     )
-    pretrained: bool = Field(False, description="not in the paper; the released code has False")
+    pretrained: bool | Path = Field(
+        False,
+        union_mode="left_to_right",
+        description="not in the paper; the released code has False; or a file of such weights",
+    )
     dropout: float = Field(0.5, ge=0, lt=1, description="released code")
 
     @field_validator("colorspace")

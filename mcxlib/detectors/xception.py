@@ -23,6 +23,9 @@ class XceptionSettings(ColorspaceSettings):
     outputs: Literal["classes", "binary"] = Field(
         "classes", description="one a class, as MCX-API; or two, real and fake"
     )
+    normalisation: Literal["imagenet", "half"] = Field(
+        "imagenet", description="released code of MCX-API; FaceForensics++'s: 0.5 and 0.5 (half)"
+    )
 
 
 class Xception(ColorspaceDetector):
@@ -42,6 +45,12 @@ class Xception(ColorspaceDetector):
     )
     licence: ClassVar[str] = "MIT (FaceForensics++)"
     settings: XceptionSettings
+
+    def __init__(self, settings: XceptionSettings, classes: tuple[str, ...]) -> None:
+        super().__init__(settings, classes)
+        if settings.normalisation == "half":
+            self.mean.fill_(0.5)
+            self.std.fill_(0.5)
 
     @classmethod
     def label(cls, settings: BaseModel) -> str:

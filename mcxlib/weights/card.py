@@ -30,6 +30,8 @@ class Card(BaseModel):
     """Threshold, metrics and sizes on the validation data, at the epoch that was selected."""
     trained_on: dict[str, Any] = {}
     """Data set, protocol, whether it is synthetic, counts, fingerprint."""
+    imported: dict[str, Any] | None = None
+    """Of other people's weights: which file they were, from where, under which licence."""
     recipe: dict[str, Any] | None = None
     provenance: dict[str, Any] = {}
     """Versions, commit and machine at the time of writing."""

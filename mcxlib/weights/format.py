@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
@@ -70,16 +70,26 @@ def load(path: Path) -> Loaded:
     return Loaded(model.eval(), config, card)
 
 
-def read_card(path: Path) -> Card:
-    """The card alone; no network is built. Errors as :func:`load`."""
-    path = Path(path)
+def read_backbone(path: Path) -> dict[str, Any] | None:
+    """What an imported backbone says of itself; None for another file. Errors as :func:`load`."""
+    text = _metadata(Path(path)).get("backbone")
+    return json.loads(text) if text else None
+
+
+def _metadata(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise FileNotFoundError(f"no weights at {path}; train the run first")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            return file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(f"{path} is not a readable safetensors file ({error})") from error
+
+
+def read_card(path: Path) -> Card:
+    """The card alone; no network is built. Errors as :func:`load`."""
+    path = Path(path)
+    metadata = _metadata(path)
     if "card" in metadata:
         values = json.loads(metadata["card"])
         if values["format"] > FORMAT:
@@ -90,6 +100,11 @@ def read_card(path: Path) -> Card:
         return Card(**values)
     if "config" in metadata:
         return _migrated(json.loads(metadata["config"]), metadata)
+    if "backbone" in metadata:
+        raise ValueError(
+            f"{path} is a backbone, not a detector; train with it: mcx train --set "
+            f"pretrained='{path}'"
+        )
     raise ValueError(
         f"{path} holds no card and no run configuration: it was not written by this project; its "
         "layout cannot be guessed"
