@@ -398,8 +398,16 @@ def tables(
             "if not given, as each row's publication does it"
         ),
     ] = "",
+    kept: Annotated[
+        Path | None, typer.Option(help="folder with numbers of the rows that make full trains")
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="write those measured now into that folder")
+    ] = False,
 ) -> None:
     """Compute Tables 1 to 3 from the stored scores."""
+    if keep and not kept:
+        raise ValueError("--keep writes into the folder that --kept names; give both")
     home = _home(preset, videos)
     from mcxlib.settings import paths
 
@@ -407,7 +415,7 @@ def tables(
     typer.echo(f"tables of {paths.runs(home)}", err=True)
     from mcxlib import tables as made
 
-    for path in made.write(paths.runs(home), folder, video or None):
+    for path in made.write(paths.runs(home), folder, video or None, kept, keep):
         typer.echo(path)
     typer.echo(made.cost_summary(made.cost(paths.runs(home))), err=True)
 

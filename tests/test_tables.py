@@ -494,6 +494,39 @@ def rule_of(run, rule):
         schemas.write_scores(file, schemas.read_scores(file), "sigmoid", video_rule=rule)
 
 
+def test_rows_of_make_full_are_kept_and_shown_until_the_next_time(tmp_path):
+    full, usual, kept = tmp_path / "full", tmp_path / "usual", tmp_path / "kept"
+    kept.mkdir()
+    for folder in (full, usual):
+        store(folder, every())
+    larger = store(full, every(), method="dcl")
+    made = {"finished": "2026-03-04T05:06:07", "commit": "abcdef012"}
+    (larger / "provenance.json").write_text(json.dumps(made))
+    tables.write(usual, tmp_path / "a", others=kept)  # nothing kept yet
+    before = pd.read_csv(tmp_path / "a" / "table2.csv").set_index("Method")
+    assert before.loc["DCL", "Status"] == "not run"
+    tables.write(full, tmp_path / "b", others=kept, keep=True)
+    assert sorted(p.name for p in kept.iterdir()) == [f"full_table{n}.csv" for n in (1, 2, 3)]
+    assert pd.read_csv(kept / "full_table2.csv")["Method"].tolist() == ["DCL"]
+    tables.write(usual, tmp_path / "c", others=kept)
+    for name in ("table1.csv", "table2.csv", "table3.csv"):
+        measured = pd.read_csv(tmp_path / "b" / name, dtype=str).set_index("Method")
+        shown = pd.read_csv(tmp_path / "c" / name, dtype=str).set_index("Method")
+        columns = [c for c in measured if c.endswith("measured")]
+        assert shown.loc["DCL", columns].tolist() == measured.loc["DCL", columns].tolist()
+        status = shown.loc["DCL", "Status"]
+        assert status.startswith("by make full on 2026-03-04, commit abcdef0; ")
+        assert status.endswith(measured.loc["DCL", "Status"])
+        assert "synthetic demonstration data" in status
+        others = shown.index.drop("DCL")
+        plain = pd.read_csv(tmp_path / "a" / name, dtype=str).set_index("Method")
+        pd.testing.assert_frame_equal(shown.loc[others], plain.loc[others])
+    # A row that was run now is not covered by an older one.
+    tables.write(full, tmp_path / "d", others=kept)
+    status = pd.read_csv(tmp_path / "d" / "table2.csv").set_index("Method").loc["DCL", "Status"]
+    assert "make full" not in status
+
+
 def test_each_row_has_its_own_video_score(tmp_path):
     """Real video: 12 faces at 0.1 and one at 0.9. Fake: 12 at 0.9 and 13 at 0.05. By hand: the
     means are 0.1615 and 0.458, which calls neither fake; "confident" takes 0.1 and 0.9."""

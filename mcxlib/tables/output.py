@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from mcxlib.files import replacing, write_parquet, write_text
+from mcxlib.tables import kept
 from mcxlib.tables.compare import (
     MEASURED,
     NOT_RUN,
@@ -19,6 +20,7 @@ from mcxlib.tables.compare import (
 )
 from mcxlib.tables.cost import cost
 from mcxlib.tables.remarks import remarks
+from mcxlib.tables.stored import find_runs
 
 NOTHING = "–"
 """What an empty cell shows."""
@@ -149,16 +151,22 @@ def show(table: pd.DataFrame) -> Display:
     return Display(wide(table) if "table" in table and "status" in table else table)
 
 
-def write_table(table: pd.DataFrame, results_dir: Path | str) -> list[Path]:
+def write_table(
+    table: pd.DataFrame, results_dir: Path | str, others: Path | None = None
+) -> list[Path]:
     """Write one table in all its forms; each file appears whole or not at all.
 
     Of Table 1: ``table1.csv`` as the paper lays it out, to print; ``table1_cells.csv`` and
     ``table1.parquet``, one row a cell with every column; ``table1_rates.csv`` (:func:`rates`; not
-    of Table 2, which holds them); ``table1.md``, its remarks.
+    of Table 2, which holds them); ``table1.md``, its remarks. In the first, rows that were not run
+    have the numbers kept in the folder ``others``, if there are any (:mod:`mcxlib.tables.kept`).
     """
     folder, name = Path(results_dir), table["table"].iloc[0].lower().replace(" ", "")
+    printed = wide(table)
+    if others:
+        printed = kept.filled(printed, kept_file(others, table), NOTHING)
     written = [
-        _csv(folder / f"{name}.csv", wide(table)),
+        _csv(folder / f"{name}.csv", printed),
         _csv(folder / f"{name}_cells.csv", table),
         folder / f"{name}.parquet",
         folder / f"{name}.md",
@@ -170,24 +178,40 @@ def write_table(table: pd.DataFrame, results_dir: Path | str) -> list[Path]:
     return written
 
 
+def kept_file(folder: Path, table: pd.DataFrame) -> Path:
+    """Where the numbers of a table's larger rows are kept."""
+    return Path(folder) / f"full_{table['table'].iloc[0].lower().replace(' ', '')}.csv"
+
+
 def _csv(path: Path, table: pd.DataFrame) -> Path:
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False, encoding="utf-8", lineterminator="\n")
     return path
 
 
-def write(runs_dir: Path | str, results_dir: Path | str, video: str | None = None) -> list[Path]:
+def write(
+    runs_dir: Path | str,
+    results_dir: Path | str,
+    video: str | None = None,
+    others: Path | None = None,
+    keep: bool = False,
+) -> list[Path]:
     """Compute Tables 1 to 3 from the stored scores and write them; returns the files.
 
     ``cost.csv`` says how much arithmetic and time each run took. Where runs were scored on other
     data sets too, ``further.csv`` has their numbers.
 
     ``video`` is Table 3's video-level score as in :func:`cross_dataset`. All three tables are
-    computed before the first is written. Errors as :func:`closed_set`.
+    computed before the first is written. ``others`` is the folder with the kept numbers of rows
+    that only `make full` trains; with ``keep``, those measured now are written there. Errors as
+    :func:`closed_set`.
     """
     tables = [closed_set(runs_dir), overall(runs_dir), cross_dataset(runs_dir, video)]
     more = {"cost": cost(runs_dir), "further": further(runs_dir, video)}
-    written = [path for table in tables for path in write_table(table, results_dir)]
+    if keep and others:
+        for table in tables:
+            kept.keep(table, wide(table), find_runs(runs_dir), kept_file(others, table))
+    written = [path for table in tables for path in write_table(table, results_dir, others)]
     for name, table in more.items():
         if len(table):
             written.append(_csv(Path(results_dir) / f"{name}.csv", table))
