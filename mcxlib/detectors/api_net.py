@@ -30,7 +30,7 @@ class ApiNet(MCXAPI):
     name = "api-net"
     Settings: ClassVar[type[BaseModel]] = ApiNetSettings
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
-        {"demo": {"backbone": "resnet10t"}, "test": {"backbone": "resnet10t"}}
+        {"demo": {"backbone": "test_resnet"}, "test": {"backbone": "resnet10t"}}
     )
     paper_labels: ClassVar[tuple[str, ...]] = ("API-Net",)
     deviations: ClassVar[str] = (
