@@ -19,7 +19,7 @@ from mcxlib.answer.schema import (
 )
 from mcxlib.config import load
 
-NASTY = '<script>alert(1)</script>" onload="alert(2)\u202egpj.exe\n&amp;\'{{ 7*7 }}${1}.mp4'
+NASTY = '<script>alert(1)<b>" onload="alert(2)\u202egpj.exe\n&amp;\'{{ 7*7 }}${1}.mp4'
 """A file name that tries markup, an attribute, the other direction, a line break, a template."""
 
 SCORES = {1: (0.1, 0.2, 0.15, 0.05, 0.3, 0.12, 0.22), 2: (0.9, 0.95, 0.4, 0.99, 0.85, 0.97, 0.93)}

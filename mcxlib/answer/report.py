@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mcxlib.answer.schema import VERDICTS
 from mcxlib.files import write_text
 
 if TYPE_CHECKING:
@@ -86,16 +87,23 @@ def write(judged: Judged, path: Path) -> Path:
     return path
 
 
-def html(judged: Judged) -> str:
-    """The page as text. It can be shown and kept without this program."""
+def html(judged: Judged, name: str = "") -> str:
+    """The page as text. It can be shown and kept without this program.
+
+    ``name`` takes the place of the file's path, where the path is not what the user knows it by.
+    """
     answer = judged.answer
-    people = sorted(answer.people, key=lambda person: -person.score.value)
+    if name:
+        answer = answer.model_copy(update={"path": name})
+    people = sorted(
+        answer.people, key=lambda p: (VERDICTS.index(p.verdict), p.score.value), reverse=True
+    )
     pictured = {person.number for person in people[:PEOPLE]}
     model = judged.network.model
     size = judged.network.config.train.input_size
     entries = [
-        _entry(person, judged.crops[person.number] if person.number in pictured else None, model, size)
-        for person in people
+        _entry(p, judged.crops[p.number] if p.number in pictured else None, model, size)
+        for p in people
     ]
     return _template().render(
         answer=answer,
@@ -123,13 +131,14 @@ def frame(page: str, title: str, height: str) -> str:
 
 
 MEANINGS = {
-    "no sign found": "Nothing was found of what this network has learned to see. That does not "
-    "prove the file genuine.",
-    "uncertain": "The scores do not decide it. Treat this as no result.",
-    "suspicious": "The scores point to a manipulated face, but not by enough to rest on. Look "
-    "further before you act.",
-    "likely manipulated": "The scores point clearly to a manipulated face. That is a measurement "
-    "by one network, not a proof.",
+    "no sign found": "The whole interval lies below the threshold: nothing was found of what this "
+    "network has learned to see. That does not prove the file genuine.",
+    "uncertain": "The threshold lies inside the interval, so the scores do not decide it. Treat "
+    "this as no result.",
+    "suspicious": "The whole interval lies at or above the threshold. That is a reason to look "
+    "further, and not enough to rest on.",
+    "likely manipulated": "The whole interval lies where hardly any real validation video does. "
+    "That is a measurement by one network, and no proof.",
 }
 """What each verdict says and does not say."""
 
