@@ -159,7 +159,8 @@ def row(answer: Answer) -> dict[str, Any]:
 class Done:
     """Answers in a file of JSON lines, one added as soon as there is one.
 
-    An answer holds for the same content, weights and options; what had no verdict is judged again. A last line without its end, of a call that was cut off, is removed.
+    An answer holds for the same content, weights and options; what had no verdict is judged again.
+    A last line without its end, of a call that was cut off, is removed.
 
     Raises:
         WrongUse: a line is no answer of this program, or the file cannot be written.

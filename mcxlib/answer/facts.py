@@ -69,7 +69,7 @@ def of_image(path: Path) -> dict[str, Any]:
     try:
         with Image.open(path) as image:
             exif = {ExifTags.TAGS.get(k, str(k)): v for k, v in image.getexif().items()}
-            words = {k: v for k, v in image.info.items() if isinstance(v, str)}
+            words = {str(k): v for k, v in image.info.items() if isinstance(v, str)}
             kind = image.format or ""
             found: dict[str, Any] = {"container": kind, "codec": kind}
             found |= {"width": image.width, "height": image.height}
