@@ -19,8 +19,10 @@ MOST_LETTERS = 200
 _START = 1 << 16
 """Bytes of the first packets in which an encoder's own words are looked for."""
 
-_X264 = re.compile(rb"x26[45][ -][ -~]{0,400}")
+_ENCODER = re.compile(rb"x26[45] [-(][ -~]{0,4000}")
+_QUALITY = re.compile(rb"crf=(\d+(?:\.\d+)?)")
 _CAMERA = ("com.apple.quicktime.make", "com.android.manufacturer", "make", "Make")
+_TIMES = ("creation_time", "datetime", "datetimeoriginal")
 _CONVERTERS = ("Lavf", "Lavc", "HandBrake", "mkvmerge", "GPAC", "Google")
 
 
@@ -67,17 +69,18 @@ def of_image(path: Path) -> dict[str, Any]:
     try:
         with Image.open(path) as image:
             exif = {ExifTags.TAGS.get(k, str(k)): v for k, v in image.getexif().items()}
-            words = {k: v for k, v in image.info.items() if isinstance(v, str)}
-            found = {"container": image.format or "", "codec": image.format or ""}
+            words = {str(k): v for k, v in image.info.items() if isinstance(v, str)}
+            kind = image.format or ""
+            found: dict[str, Any] = {"container": kind, "codec": kind}
             found |= {"width": image.width, "height": image.height}
     except Exception:  # Pillow's readers meet broken files with errors of every kind
         return {}
-    tags = {k: str(v) for k, v in {**words, **exif}.items() if isinstance(v, str | int | float)}
-    encoder = tags.get("Software", "")
+    words |= {k: str(v) for k, v in exif.items() if isinstance(v, str | int | float)}
+    encoder = words.get("Software", "")
     return found | {
         "encoder": _clean(encoder),
-        "tags": _tags(tags),
-        "hints": tuple(_hints(tags, encoder, "")),
+        "tags": _tags(words),
+        "hints": tuple(_hints(words, encoder, "")),
     }
 
 
@@ -129,13 +132,14 @@ def _failed(message: str) -> Credentials:
 
 
 def _spoken(container: Any, stream: Any) -> str:
-    """What x264 and x265 write into the first frame: their version and settings."""
+    """What x264 and x265 write into the first frame: their name, and the quality asked for."""
     import av
 
     try:
         for number, packet in enumerate(container.demux(stream)):
-            if found := _X264.search(bytes(packet)[:_START]):
-                return found[0].decode("ascii")
+            if words := _ENCODER.search(bytes(packet)[:_START]):
+                name, quality = words[0][:4].decode("ascii"), _QUALITY.search(words[0])
+                return f"{name} at crf {quality[1].decode('ascii')}" if quality else name
             if number >= 2:
                 break
     except av.error.FFmpegError:
@@ -146,16 +150,13 @@ def _spoken(container: Any, stream: Any) -> str:
 def _hints(tags: dict[str, str], encoder: str, spoken: str) -> list[str]:
     hints = []
     if spoken:
-        quality = re.search(r"crf=([\d.]+)", spoken)
-        rest = f" at crf {quality[1]}" if quality else ""
-        name = spoken[:4]
-        hints.append(f"encoded by {name}{rest}: a software encoder, no camera's")
+        hints.append(f"encoded by {spoken}: a software encoder, no camera's")
     if any(encoder.startswith(name) for name in _CONVERTERS):
         hints.append(f"written by {_clean(encoder)}: a program that converts or copies videos")
     makers = [tags[name] for name in _CAMERA if tags.get(name)]
     if makers:
         hints.append(f"names {_clean(makers[0])} as the maker of its camera, as any program can")
-    if not any(k.lower() in ("creation_time", "datetime", "datetimeoriginal") for k in tags):
+    if not any(name.lower() in _TIMES for name in tags):
         hints.append("holds no time of recording")
     return hints
 

@@ -112,7 +112,8 @@ def detect(path: str | Path, weights: str | Path | None = None, **options: Any) 
 class _Seen(NamedTuple):
     """One face that was found and cut out."""
 
-    index: int
+    number: int
+    """Of its frame."""
     seconds: float | None
     face: choice.Face
     crop: np.ndarray
@@ -263,7 +264,7 @@ class Judge:
                 found.without["face", left] += len(faces) - len(kept)
             found.frames.append(
                 [
-                    _Seen(got.index, seconds, face, crop)
+                    _Seen(got.number, seconds, face, crop)
                     for face, crop in zip(kept, crops, strict=True)
                 ]
             )
@@ -278,13 +279,12 @@ class Judge:
                 try:
                     part = self.sandbox.run(look.fetch, path, left, out, _ROOM)
                 except Refused as error:
-                    # What was done of it is not known; what is left is not read.
                     for index in left:
                         yield look.Got(index, None, 0, str(error), ""), None
                     return
                 size = out.stat().st_size
                 for got in part:
-                    left.remove(got.index)
+                    left.remove(got.number)
                     if got.shape is None:
                         yield got, None
                         continue
@@ -309,7 +309,8 @@ class Judge:
     def _judged(self, path: Path, about: FileFacts, seen: look.Look, found: _Found) -> Judged:
         without = found.without
         least = 1 if seen.kind == "image" else verdict.LEAST_FRAMES
-        people, crops = [], {}
+        people: list[Person] = []
+        crops: dict[int, np.ndarray] = {}
         boxes = [[s.face.box for s in faces] for faces in found.frames]
         for track in tracks.join(boxes, found.cuts):
             faces = [found.frames[s.frame][s.face] for s in track]
@@ -353,7 +354,7 @@ class Judge:
             number=number,
             faces=tuple(
                 Face(
-                    frame=face.index,
+                    frame=face.number,
                     seconds=face.seconds,
                     box=face.face.box,
                     face_probability=face.face.probability,

@@ -63,7 +63,7 @@ class Look(NamedTuple):
 class Got(NamedTuple):
     """A frame that was asked for, in the file that frames are written to."""
 
-    index: int
+    number: int
     shape: tuple[int, int, int] | None
     """Height, width, 3; None if it cannot be had."""
     offset: int

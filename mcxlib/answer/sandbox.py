@@ -17,7 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import TimeoutError as TooLate
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -87,7 +87,7 @@ class Sandbox:
             raise Refused(_death(getattr(error, "exitcode", 0) or 0, limits)) from None
         if problem:
             raise Refused(problem)
-        return result
+        return cast(T, result)
 
 
 def _confine(limits: Limits) -> None:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from mcxlib.weights import Card
 
 NO_WEIGHTS = (
-    "no weights named: --weights takes a .safetensors file or a run's folder (mcx train makes one); "
-    "--weights demo takes the demonstration's, which know drawn faces only"
+    "no weights named: --weights takes a .safetensors file or a run's folder (mcx train makes "
+    "one); --weights demo takes the demonstration's, which know drawn faces only"
 )
 
 DRAWN_ONLY = (
@@ -27,6 +27,10 @@ DRAWN_ONLY = (
 
 SMALLER = "smaller than the largest faces of a crowded frame"
 NOT_LARGEST = "not the largest face of its frame"
+
+SHORT_SECONDS = 4.0
+"""Time between a person's first and last frame below which blocks of time are shorter than they
+should be."""
 
 _NAMES = {
     "DF": "Deepfakes",
@@ -97,6 +101,11 @@ def evidence(people: Sequence[Person], worst: Person | None, scale: Scale) -> tu
 VERDICTS_OF_SUSPICION: tuple[Verdict, ...] = ("suspicious", "likely manipulated")
 
 
+def _narrow(person: Person) -> bool:
+    first, last = person.faces[0].seconds, person.faces[-1].seconds
+    return first is not None and last is not None and last - first < SHORT_SECONDS
+
+
 def _compared(person: Person, scale: Scale) -> str:
     level = f"the threshold {scale.threshold:.2f}"
     if person.verdict == "no sign found":
@@ -130,8 +139,8 @@ def limitations(
     lines = [weights.warning] if weights.warning else []
     data = card.trained_on.get("dataset")
     lines.append(
-        f"The weights know the manipulations of {data or 'their training data'}; others may show no "
-        "sign"
+        f"The weights know the manipulations of {data or 'their training data'}; others may show "
+        "no sign"
     )
     if scale.false_alarms is None:
         lines.append(
@@ -152,6 +161,11 @@ def limitations(
         lines.append(
             "The intervals say how far a score could move with other moments of this file, not how "
             "often the weights are wrong"
+        )
+    if any(_narrow(p) for p in people):
+        lines.append(
+            "The time looked at is short: its moments resemble each other, and the interval is "
+            "narrower than it should be"
         )
     if len(people) > 1:
         lines.append(
