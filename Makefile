@@ -62,7 +62,7 @@ $(STAMP): constraints.txt pyproject.toml environment.yml
 		$(PYTHON) -m venv --clear $(VENV); fi
 	@touch $(BROKEN)
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off \
-		-c constraints.txt -e ".[book,test]"
+		-c constraints.txt -e ".[app,book,test]"
 	@echo "$(CURDIR)" > $@
 	@rm -f $(BROKEN)
 	@echo "==> the environment is ready"

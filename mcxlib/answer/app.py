@@ -32,6 +32,9 @@ MAX_SIZE = "500mb"
 
 _FONTS = ["system-ui", "sans-serif"]
 
+# The field's "- or -" is too pale to read.
+_CSS = ".or { color: inherit !important; }"
+
 _POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self'; "
     "object-src 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -39,8 +42,8 @@ _POLICY = (
 
 _WORDS = """# Is this face manipulated?
 
-Drop a video or a picture. It is judged on this computer and goes nowhere else: it is removed when it has been judged,
-and the report is kept only if you save it."""
+Drop a video or a picture. It is judged on this computer and goes nowhere else: it is removed when
+it has been judged, and the report is kept only if you save it."""
 
 
 def serve(
@@ -102,7 +105,8 @@ def running(
                 pwa=False,
                 mcp_server=False,
                 enable_monitoring=False,
-                theme=_gradio().themes.Default(font=_FONTS, font_mono=["ui-monospace"]),
+                theme=available().themes.Default(font=_FONTS, font_mono=["ui-monospace"]),
+                css=_CSS,
                 app_kwargs={"middleware": _middleware(), "docs_url": None, "redoc_url": None},
             )
         except OSError as error:
@@ -134,7 +138,12 @@ def _only_ours(folder: str) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _gradio() -> Any:
+def available() -> Any:
+    """gradio, on which the page is built.
+
+    Raises:
+        RuntimeError: it is not installed.
+    """
     try:
         import gradio
     except ImportError as error:
@@ -145,7 +154,7 @@ def _gradio() -> Any:
 
 
 def _page(judge: Callable[[Path], Judged]) -> Any:
-    gr = _gradio()
+    gr = available()
     with gr.Blocks(title="Is this face manipulated?", analytics_enabled=False) as page:
         gr.Markdown(_WORDS)
         dropped = gr.File(label="Video or picture", type="filepath", height=160)
@@ -171,10 +180,8 @@ def _answer(judge: Callable[[Path], Judged], path: Path) -> str:
             shutil.rmtree(path.parent)
     name = escape(f"{path.stem}.report.html")
     inside = base64.b64encode(text.encode("utf-8")).decode("ascii")
-    return (
-        f'<p><a download="{name}" href="data:text/html;base64,{inside}">Save this report</a></p>'
-        + report.frame(text, "Report", "85vh")
-    )
+    link = f'<a style="color: inherit" download="{name}" href="data:text/html;base64,{inside}">'
+    return f"<p>{link}Save this report</a></p>{report.frame(text, 'Report', '85vh')}"
 
 
 def _middleware() -> list[Any]:

@@ -11,11 +11,13 @@ from __future__ import annotations
 import base64
 import io
 import math
+import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from html import escape
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +87,40 @@ def write(judged: Judged, path: Path) -> Path:
     path = Path(path)
     write_text(path, html(judged))
     return path
+
+
+def writer(place: Path, files: Iterable[Path]) -> Callable[[Judged], None]:
+    """What writes the page of each of ``files`` that is judged, and says where on standard error.
+
+    Args:
+        place: of the one page if it ends in .html, else a folder for one page a file.
+        files: how many there are is looked at if ``place`` is for one.
+
+    Raises:
+        WrongUse: one page for several files.
+    """
+    from mcxlib.answer.command import WrongUse
+
+    alone = place.suffix.lower() in (".html", ".htm")
+    if alone and (many := len(list(files))) > 1:
+        raise WrongUse(f"--report {place} is one page, and there are {many} files; name a folder")
+    taken: set[str] = set()
+
+    def page_of(judged: Judged) -> None:
+        path = place if alone else place / _free(Path(judged.answer.path).name, taken)
+        print(f"mcx: report in {write(judged, path)}", file=sys.stderr, flush=True)
+
+    return page_of
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """A page's name for a file's that no other file of this call has, whatever its case."""
+    # File systems allow 255 bytes; a letter may take four.
+    stem = name.encode()[:200].decode(errors="ignore") or "file"
+    tries = (f"{stem}{extra}.html" for extra in chain([""], (f"-{n}" for n in count(2))))
+    found = next(t for t in tries if t.casefold() not in taken)
+    taken.add(found.casefold())
+    return found
 
 
 def html(judged: Judged, name: str = "") -> str:
