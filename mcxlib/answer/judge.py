@@ -39,6 +39,10 @@ MOST_FRAMES = 256
 MOST_FACES = 384
 """Judged in one file: each is kept as a crop."""
 
+SMALLEST = 0.04
+"""Share of a frame's shorter side below which no face is looked for: 43 px of 1080. Smaller ones
+show too little to be judged, and looking for them takes most of the time and memory."""
+
 _ROOM = 256 << 20
 """Bytes of decoded frames that wait at a time."""
 
@@ -154,7 +158,10 @@ class Judge:
         self.finder: FaceFinder | None = None
         if self.contract["detector"]:
             self.finder = FaceFinder(
-                self.contract["min_probability"], self.contract["detection"], self.options.people
+                self.contract["min_probability"],
+                self.contract["detection"],
+                self.options.people,
+                smallest=SMALLEST,
             )
         self.sandbox = Sandbox(limits or Limits())
 

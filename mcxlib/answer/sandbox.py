@@ -8,6 +8,7 @@ would then have the rights of the user.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import resource
@@ -127,6 +128,8 @@ def _guarded(limits: Limits, function: Callable[..., T], *arguments: Any) -> tup
         # Whatever it is, it is this file's; an exception object need not survive the way back.
         lines = str(error).strip().splitlines()
         return lines[0][:500] if lines else type(error).__name__, None
+    finally:
+        gc.collect()  # decoders lie in reference cycles, with all the frames they hold
 
 
 def _memory(limits: Limits) -> str:

@@ -25,6 +25,7 @@ from mcxlib.weights import Card
 LEAST_FRAMES = 4
 """Frames of a video in which a person must be seen to be judged."""
 
+LEAST_BLOCKS = 4
 BLOCK_SECONDS = 1.0
 DRAWS = 2000
 LEVEL = 0.95
@@ -87,10 +88,10 @@ def interval(scores: Sequence[float], seconds: Sequence[float | None], seed: int
     """The mean of the frames' scores, and how far it could move with other moments of the video.
 
     Frames that follow one another resemble each other, so whole blocks of time are drawn again and
-    again, not frames: a block holds the frames from one on, up to ``BLOCK_SECONDS`` or to a quarter
-    of the time between first and last, whichever is shorter. Frames without times count as blocks
-    of the cube root of their number, at least four blocks in all. The ends are the 2.5 % and 97.5 %
-    points of the means of ``DRAWS`` draws.
+    again, not frames: a block holds the frames from one on, up to ``BLOCK_SECONDS`` later. Where
+    that gives fewer than ``LEAST_BLOCKS``, the length is halved until it does not. Frames without
+    times make blocks of the cube root of their number, and as many. The ends are the 2.5 % and
+    97.5 % points of the means of ``DRAWS`` draws.
 
     Fewer than ``LEAST_FRAMES`` frames say nothing about others: the interval is all of [0, 1].
 
@@ -122,16 +123,23 @@ def blocks(seconds: Sequence[float | None]) -> tuple[np.ndarray, str]:
     length in words."""
     n = len(seconds)
     times = [s for s in seconds if s is not None]
-    if len(times) < n or times[-1] <= times[0]:
-        each = min(round(n ** (1 / 3)), n // LEAST_FRAMES)
+    if len(set(times)) < n:  # also if some cannot be told apart
+        each = min(round(n ** (1 / 3)), n // LEAST_BLOCKS)
         return np.arange(n) // each, f"{each} frame{'s' * (each > 1)}"
-    length = min(BLOCK_SECONDS, (times[-1] - times[0]) / LEAST_FRAMES)
+    length = BLOCK_SECONDS
+    while (number := _numbered(times, length))[-1] + 1 < LEAST_BLOCKS:
+        length /= 2
+    return np.array(number), f"{length:.3g} s"
+
+
+def _numbered(times: Sequence[float], length: float) -> list[int]:
+    """The block of each time: one holds those from its first on, up to ``length`` later."""
     number, begin, out = 0, times[0], []
     for time in times:
-        if time - begin >= length - 1e-9:
+        if time - begin >= length:
             number, begin = number + 1, time
         out.append(number)
-    return np.array(out), f"{length:.3g} s"
+    return out
 
 
 def probability(score: Interval, found: Scale) -> Interval | None:
