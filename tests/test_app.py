@@ -121,6 +121,13 @@ def test_nothing_but_this_machine_by_its_number(served):
     assert "http" not in policy
     assert answer.headers["cache-control"].endswith("no-store")
     assert httpx.get(served, headers={"host": f"example.org:{port}"}).status_code == 400
+    # What a page of another site sends is refused, too, and not stored.
+    sent = {"files": ("foreign.mp4", CONTENT)}
+    for origin, status in (("http://example.org", 403), ("null", 403), (served.rstrip("/"), 200)):
+        answer = httpx.post(f"{served}gradio_api/upload", files=sent, headers={"origin": origin})
+        assert answer.status_code == status
+        if status == 403:
+            assert list(Path(os.environ["GRADIO_TEMP_DIR"]).rglob("foreign.mp4")) == []
     # A server on every address would answer here, too.
     with pytest.raises(OSError, match=r"refused|unreachable|assign"):
         socket.create_connection(("127.0.0.2", port), timeout=5)

@@ -120,21 +120,25 @@ def running(
 @contextmanager
 def _only_ours(folder: str) -> Iterator[None]:
     """The environment in which gradio writes into ``folder`` and speaks to nobody."""
-    before = dict(os.environ)
-    for name in [name for name in os.environ if name.startswith("GRADIO_")]:
-        del os.environ[name]
-    os.environ |= {
+    local = ",".join(filter(None, [os.environ.get("NO_PROXY", ""), HOST]))
+    ours = {
         "GRADIO_ANALYTICS_ENABLED": "False",
         "GRADIO_TEMP_DIR": folder,
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_OFFLINE": "1",
         # It asks its own server whether it is there, which is no matter for a proxy.
-        "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY", ""), HOST])),
+        "NO_PROXY": local,
+        "no_proxy": local,
     }
+    before = {k: v for k, v in os.environ.items() if k in ours or k.startswith("GRADIO_")}
+    for name in before:
+        del os.environ[name]
+    os.environ.update(ours)
     try:
         yield
     finally:
-        os.environ.clear()
+        for name in ours:
+            os.environ.pop(name, None)
         os.environ.update(before)
 
 
@@ -192,7 +196,7 @@ def _middleware() -> list[Any]:
 
 
 class _Policy:
-    """Adds to every answer what the browser may load: nothing from anywhere else."""
+    """Refuses what another site's page sends, and tells the browser to load nothing from others."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
@@ -208,4 +212,12 @@ class _Policy:
                 message = message | {"headers": [*message["headers"], *more]}
             await send(message)
 
+        headers = dict(scope.get("headers", ()))
+        origin = headers.get(b"origin")
+        if origin is not None and origin != b"http://" + headers.get(b"host", b""):
+            from starlette.responses import PlainTextResponse
+
+            refusal = PlainTextResponse("this page is for its own use only", status_code=403)
+            await refusal(scope, receive, send)
+            return
         await self.app(scope, receive, send_with_policy)
