@@ -6,6 +6,7 @@ misspelt name is refused before anything is computed.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import io
 import os
@@ -119,11 +120,19 @@ def held_out_fake(config: RunConfig) -> Path:
 
 
 def report(judged: Judged, height: str = "40rem") -> HTML:
-    """The report about a file as a notebook's output: a frame of its own that runs no script."""
+    """The report about a file as a notebook's output: a frame of its own that runs no script.
+
+    Of paths it shows the ends, which are the same wherever a notebook is run.
+    """
     from mcxlib.answer import report as pages
 
-    name = Path(judged.answer.path).name
-    page = pages.html(judged, name=name)
+    answer = judged.answer
+    name = Path(answer.path).name
+    weights = answer.weights.model_copy(
+        update={"path": Path(*Path(answer.weights.path).parts[-2:]).as_posix()}
+    )
+    ends = answer.model_copy(update={"path": name, "weights": weights})
+    page = pages.html(dataclasses.replace(judged, answer=ends))
     return HTML(f"<div>{pages.frame(page, f'Report on {name}', height)}</div>")
 
 

@@ -86,7 +86,7 @@ def test_a_dropped_file_gives_its_report(browser, served, judge, size):
         with page.expect_download() as saved:
             page.click("text=Save this report")
         assert saved.value.suggested_filename == f"clip {size}.report.html"
-        expected = report.html(made.judged(name=path.name), name=path.name)
+        expected = report.html(made.judged(name=path.name, path=path.name))
         assert Path(saved.value.path()).read_text(encoding="utf-8") == expected
 
         assert len(asked) > 10

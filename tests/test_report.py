@@ -18,7 +18,7 @@ from browser import SIZES, barriers, launched, visited
 from media import write_video
 from PIL import Image
 
-from mcxlib import explain, weights
+from mcxlib import explain, notebook, weights
 from mcxlib.answer import report
 from mcxlib.answer.command import WrongUse
 from mcxlib.answer.schema import Credentials, Interval
@@ -397,6 +397,13 @@ def test_a_frame_holds_the_page_and_nothing_that_other_templates_read(text):
     assert given["title"] == 'A "title"'
     assert given["sandbox"] is None  # there, and allows nothing
     assert not set("{}$`\\") & set(framed.replace(html.escape(text), ""))
+
+
+def test_in_a_notebook_the_same_wherever_it_runs(judged):
+    (given,) = Page(notebook.report(judged).data).all("iframe")
+    shown = Page(given["srcdoc"])
+    assert ["Weights", "runs/weights.safetensors"] in shown.table
+    assert ["Path", "clip.mp4"] in shown.table
 
 
 def test_written_whole_or_not_at_all(tmp_path, judged, text, monkeypatch):

@@ -16,6 +16,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,7 +178,10 @@ def _page(judge: Callable[[Path], Judged]) -> Any:
 def _answer(judge: Callable[[Path], Judged], path: Path) -> str:
     """The report about a dropped file, as an element of the page; the file is removed."""
     try:
-        text = report.html(judge(path), name=path.name)
+        judged = judge(path)
+        # Where it was put here is not what the user knows it by.
+        named = judged.answer.model_copy(update={"path": path.name})
+        text = report.html(replace(judged, answer=named))
     finally:
         # Each dropped file lies in a folder of its own.
         with suppress(OSError):

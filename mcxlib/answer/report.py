@@ -123,14 +123,9 @@ def _free(name: str, taken: set[str]) -> str:
     return found
 
 
-def html(judged: Judged, name: str = "") -> str:
-    """The page as text. It can be shown and kept without this program.
-
-    ``name`` takes the place of the file's path, where the path is not what the user knows it by.
-    """
+def html(judged: Judged) -> str:
+    """The page as text. It can be shown and kept without this program."""
     answer = judged.answer
-    if name:
-        answer = answer.model_copy(update={"path": name})
     people = sorted(
         answer.people, key=lambda p: (VERDICTS.index(p.verdict), p.score.value), reverse=True
     )
