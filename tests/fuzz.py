@@ -8,14 +8,13 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections import Counter
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
 
 import numpy as np
 from media import write_video
 from PIL import Image
 
-from mcxlib.answer.judge import Judge, Options
-from mcxlib.answer.sandbox import Limits
 from mcxlib.answer.schema import VERDICTS, Answer
 from mcxlib.synthetic import render_person
 
@@ -76,6 +75,10 @@ def run(count: int, seed: int = 0) -> Counter[str]:
     Raises:
         AssertionError: one of them ended in neither a verdict nor a reason, or left something.
     """
+    # Here and not above: the process that reads files imports this file, if it is the program.
+    from mcxlib.answer.judge import Judge, Options
+    from mcxlib.answer.sandbox import Limits
+
     rng = np.random.default_rng(seed)
     ends: Counter[str] = Counter()
     limits = Limits(memory=512 << 20, computing=20, seconds=60)
@@ -84,6 +87,7 @@ def run(count: int, seed: int = 0) -> Counter[str]:
         files = originals(folder)
         temporary = folder / "temporary"
         temporary.mkdir()
+        get_temp_dir()  # multiprocessing's own, made once a program
         tempfile.tempdir = str(temporary)
         try:
             with Judge(WEIGHTS, Options(max_frames=4, people="largest"), limits) as judges:

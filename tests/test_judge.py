@@ -1,4 +1,4 @@
-"""Rendered clips and files that are none -> answers, with weights of an older format and of today's."""
+"""Rendered clips and files that are none -> answers, by older weights and by today's."""
 
 import json
 import os
