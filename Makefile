@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := book
-.PHONY: book full env test lint lab clean help
+.PHONY: book full env test fuzz lint lab clean help
 
 PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
@@ -71,6 +71,9 @@ $(STAMP): constraints.txt pyproject.toml environment.yml
 test: $(STAMP)  ## run all tests, the notebooks included: make test ARGS="-k bosc"
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 \
 		$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --nbval tests notebooks $(ARGS)
+
+fuzz: $(STAMP)  ## judge 2,000 broken files: each must end in a verdict or a reason
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz.py 2000
 
 lint: $(STAMP)  ## check formatting, style, layers (who imports whom) and types
 	$(BIN)/ruff format --check .

@@ -137,7 +137,7 @@ def look(path: Path, every: int, most: int) -> Look:
     if not choice.indices:
         raise Unreadable("the video has no frame")
     credentials = Credentials(state="not checked") if path.is_dir() else facts.credentials(path)
-    problem = problem.removeprefix(f"{path}: ")
+    problem = _own(problem, path)
     return Look(kind, total, choice.indices, times, choice.note, problem, about, credentials)
 
 
@@ -150,7 +150,7 @@ def fetch(path: Path, indices: list[int], out: Path, room: int) -> list[Got]:
     place = 0
     with open(out, "wb") as file:
         for index, image, problem, note in read_frames(path, indices):
-            problem = problem.removeprefix(f"{path}: ")
+            problem = _own(problem, path)
             if image is None:
                 found.append(Got(index, None, place, problem, note))
                 continue
@@ -209,5 +209,6 @@ def _stamp(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _own(error: Exception, path: Path) -> str:
-    return str(error).removeprefix(f"{path}: ")
+def _own(problem: Exception | str, path: Path) -> str:
+    """What is wrong, without the path, which an answer has anyway."""
+    return str(problem).removeprefix(f"{path}: ").replace(f" '{path}'", "")

@@ -99,6 +99,7 @@ def _confine(limits: Limits) -> None:
     os.dup2(nowhere, 2)
     import mcxlib.answer.look  # noqa: F401  its memory is the program's, not a file's
 
+    gc.freeze()  # what is there now is there for good, and need not be looked through each time
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, limits.written)
     _limit(resource.RLIMIT_NOFILE, 64)

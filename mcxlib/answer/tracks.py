@@ -36,7 +36,8 @@ class Sighting(NamedTuple):
 
 def overlaps(a: Sequence[Box], b: Sequence[Box]) -> np.ndarray:
     """Intersection over union of every box of ``a`` with every one of ``b``: (len(a), len(b))."""
-    first, second = np.reshape(a, (-1, 1, 4)), np.reshape(b, (1, -1, 4))
+    first = np.asarray(a, dtype=np.float64).reshape(-1, 1, 4)
+    second = np.asarray(b, dtype=np.float64).reshape(1, -1, 4)
     low = np.maximum(first[..., :2], second[..., :2])
     high = np.minimum(first[..., 2:], second[..., 2:])
     shared = (high - low).clip(0).prod(axis=-1)
