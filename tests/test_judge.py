@@ -183,6 +183,24 @@ def test_a_file_that_grows_is_refused(judges, clip, tmp_path, monkeypatch):
     assert not look.changed(clip, look.content(clip))
 
 
+def test_nothing_in_a_folder_is_parsed_here(people, tmp_path, monkeypatch):
+    from PIL import Image as pillow
+
+    for name in ("1.png", "2"):  # the second is known for a picture by its content only
+        pillow.fromarray(people[0][0]).save(tmp_path / name, format="PNG")
+    os.mkfifo(tmp_path / "3.png")
+    (tmp_path / ".hidden.png").touch()
+    monkeypatch.setattr(pillow, "open", lambda *a, **k: pytest.fail("opened"))
+    first = look.content(tmp_path)
+    assert first.bytes == sum((tmp_path / name).stat().st_size for name in ("1.png", "2"))
+    assert len(first.stamp) == 3
+    assert not look.changed(tmp_path, first)
+    (tmp_path / "2").rename(tmp_path / "4")
+    assert look.content(tmp_path).sha256 != first.sha256
+    (tmp_path / "1.png").unlink()
+    assert look.changed(tmp_path, first)
+
+
 def test_a_file_longer_than_allowed_is_refused_before_it_is_decoded(clip, monkeypatch):
     monkeypatch.setattr(look, "MOST_FRAMES", 7)
     with pytest.raises(look.Unreadable, match="8 frames are more than the 7 allowed"):

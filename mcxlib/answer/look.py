@@ -14,7 +14,7 @@ from mcxlib.answer import facts
 from mcxlib.answer.frames import choose
 from mcxlib.answer.schema import Credentials
 from mcxlib.data.video.container import UnreadableVideo
-from mcxlib.data.video.kinds import obstacle
+from mcxlib.data.video.kinds import junk, obstacle
 from mcxlib.data.video.length import length
 from mcxlib.data.video.pictures import pictures_of
 from mcxlib.data.video.reader import read_frames
@@ -23,9 +23,10 @@ from mcxlib.data.video.seek import CannotSeek, timeline
 MOST_BYTES = 32 << 30
 MOST_FRAMES = 1_000_000
 MOST_SECONDS = 12 * 3600.0
-MOST_PICTURES = 100_000
+MOST_FILES = 100_000
 
 _PART = 1 << 20
+_NO_FILE = (0, 0, 0)
 
 
 class Unreadable(ValueError):
@@ -36,7 +37,7 @@ class Content(NamedTuple):
     """Which bytes a path stands for, so that they can be known again."""
 
     sha256: str
-    """Of the file; of a folder, of its images' names and digests."""
+    """Of the file; of a folder, of its files' names and digests."""
     bytes: int
     stamp: tuple[tuple[int, int, int], ...]
     """Inode, size and time of change of what was read."""
@@ -72,7 +73,7 @@ class Got(NamedTuple):
 
 
 def content(path: Path) -> Content:
-    """Digest of a file's bytes, or of a folder's images. Decodes nothing, and waits for nothing.
+    """Digest of a file's bytes, or of a folder's files. Decodes nothing, and waits for nothing.
 
     Raises:
         Unreadable: no file or folder, empty, too large, or changing while it is read.
@@ -80,35 +81,41 @@ def content(path: Path) -> Content:
     if not path.is_dir():
         digest, size, stamp = _digest(path)
         return Content(digest, size, (stamp,))
-    try:
-        images = pictures_of(path) or []
-    except UnreadableVideo as error:
-        raise Unreadable(_own(error, path)) from error
-    if len(images) > MOST_PICTURES:
-        raise Unreadable(f"{len(images)} images are more than the {MOST_PICTURES} allowed")
+    files = _files(path)
+    if len(files) > MOST_FILES:
+        raise Unreadable(f"{len(files)} files are more than the {MOST_FILES} allowed")
     whole, size, stamps = hashlib.sha256(), 0, []
-    for image in images:
+    for file in files:
         try:
-            digest, each, stamp = _digest(image)
+            digest, each, stamp = _digest(file)
         except Unreadable as error:
             # Said again where it is read; here its place must count.
-            digest, each, stamp = str(error), 0, (0, 0, 0)
-        whole.update(f"{image.name}\0{digest}\n".encode("utf-8", "surrogateescape"))
+            digest, each, stamp = str(error), 0, _NO_FILE
+        whole.update(f"{file.name}\0{digest}\n".encode("utf-8", "surrogateescape"))
         size += each
         stamps.append(stamp)
     return Content(whole.hexdigest(), size, tuple(stamps))
 
 
 def changed(path: Path, before: Content) -> bool:
-    """Whether a file, or one of a folder's images, is another one than it was."""
+    """Whether a file, or one of a folder's files, is another one than it was."""
     try:
-        files = pictures_of(path) or [] if path.is_dir() else [path]
-        now = tuple(_stamp(file.stat()) for file in files)
-    except (OSError, UnreadableVideo):
+        files = _files(path) if path.is_dir() else [path]
+        now = [_stamp(file.stat()) for file in files]
+    except (OSError, Unreadable):
         return True
     return len(now) != len(before.stamp) or any(
-        a != b for a, b in zip(now, before.stamp, strict=True) if b != (0, 0, 0)
+        a != b for a, b in zip(now, before.stamp, strict=True) if b != _NO_FILE
     )
+
+
+def _files(folder: Path) -> list[Path]:
+    """What lies in a folder, whatever it may be: what is an image is found out elsewhere."""
+    try:
+        names = sorted(entry.name for entry in os.scandir(folder) if not entry.is_dir())
+    except OSError as error:
+        raise Unreadable(error.strerror or str(error)) from error
+    return [folder / name for name in names if not junk(name)]
 
 
 def look(path: Path, every: int, most: int) -> Look:
