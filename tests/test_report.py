@@ -118,7 +118,8 @@ def test_verdict_and_numbers(page):
     assert said.startswith("Verdict likely manipulated")
     assert (
         "Score of fake 0.86 (95 % interval 0.76 to 0.91) bootstrap of 3 blocks of 1 s "
-        "Probability of fake 0.86 (95 % interval 0.76 to 0.91) Platt scaling"
+        "Probability of fake 0.86 (95 % interval 0.76 to 0.91) were real and fake equally common; "
+        "Platt scaling on 40 validation videos"
     ) in said
     assert "person 2, the most suspicious of 2" in said
     assert "8 read, 7 with a judged face" in said
@@ -143,7 +144,7 @@ def test_everything_else_that_the_answer_holds(page):
     assert "Faces that turn away are not seen." in page.text("limits")
     assert "encoded by libx264" in page.text("file")
     assert "12.5 % reach the threshold (interval 5 % to 25 %; 2 of 16" in page.text("limits")
-    assert "Of 1000 real videos of that kind about 125 " in page.text("limits")
+    assert "Of 1000 real videos of that kind between 50 and 250 would" in page.text("limits")
     # Classes of person 2: 1 - 0.856, and half of 0.856 each.
     assert ["real", "", "0.14"] in rows
     assert ["DF (Deepfakes)", "", "0.43"] in rows

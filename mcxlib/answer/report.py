@@ -209,7 +209,7 @@ def _template() -> Template:
         "clock": clock,
         "size": size_of,
         "words": words,
-        "percent": lambda share: f"{100 * share:.4g} %",
+        "percent": lambda share: f"{100 * share:.3g} %",
     }
     return environment.get_template("report.html")
 
