@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := book
-.PHONY: book full env test test-compiler lint lab clean help
+.PHONY: book full env test test-compiler fuzz lint lab clean help
 
 PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
@@ -63,7 +63,7 @@ $(STAMP): constraints.txt pyproject.toml environment.yml
 		$(PYTHON) -m venv --clear $(VENV); fi
 	@touch $(BROKEN)
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off \
-		-c constraints.txt -e ".[book,test,weights]"
+		-c constraints.txt -e ".[app,book,test,weights]"
 	@echo "$(CURDIR)" > $@
 	@rm -f $(BROKEN)
 	@echo "==> the environment is ready"
@@ -75,6 +75,9 @@ test: $(STAMP)  ## run all tests, the notebooks included: make test ARGS="-k bos
 
 test-compiler: $(STAMP)  ## compile two networks with torch's own code generator (needs g++)
 	$(BIN)/python -m pytest -m compiler tests
+
+fuzz: $(STAMP)  ## judge 2,000 broken files: each must end in a verdict or a reason
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz.py 2000
 
 lint: $(STAMP)  ## check formatting, style, layers (who imports whom) and types
 	$(BIN)/ruff format --check .

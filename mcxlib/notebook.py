@@ -6,16 +6,17 @@ misspelt name is refused before anything is computed.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import io
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import PIL.Image
-from IPython.display import Image
+from IPython.display import HTML, Image
 
 from mcxlib import pipeline
 from mcxlib.config import RunConfig, load
@@ -24,6 +25,9 @@ from mcxlib.figures.style import png
 from mcxlib.settings import matrix as runs_of
 from mcxlib.settings import paths
 from mcxlib.tables.stored import SYNTHETIC
+
+if TYPE_CHECKING:
+    from mcxlib.answer.judge import Judged
 
 DISTRIBUTED = "the distributed data sets"
 
@@ -110,6 +114,30 @@ def show(plate: Plate) -> Image:
     with PIL.Image.open(io.BytesIO(png(plate))) as picture:
         picture.convert("RGB").quantize(256).save(buffer, format="png", optimize=True)
     return Image(buffer.getvalue(), format="png", alt=plate.alt)
+
+
+def held_out_fake(config: RunConfig) -> Path:
+    """The first manipulated video of the test part of the data set that is trained on."""
+    videos = pipeline.ensure_manifest(config, config.data.train_on)
+    fakes = videos[(videos["split"] == "test") & videos["is_fake"]]
+    return pipeline.plan(config, config.data.train_on).root / fakes["path"].iloc[0]
+
+
+def report(judged: Judged, height: str = "40rem") -> HTML:
+    """The report about a file as a notebook's output: a frame of its own that runs no script.
+
+    Of paths it shows the ends, which are the same wherever a notebook is run.
+    """
+    from mcxlib.answer import report as pages
+
+    answer = judged.answer
+    name = Path(answer.path).name
+    weights = answer.weights.model_copy(
+        update={"path": Path(*Path(answer.weights.path).parts[-2:]).as_posix()}
+    )
+    ends = answer.model_copy(update={"path": name, "weights": weights})
+    page = pages.html(dataclasses.replace(judged, answer=ends))
+    return HTML(f"<div>{pages.frame(page, f'Report on {name}', height)}</div>")
 
 
 def names() -> list[str]:

@@ -71,13 +71,13 @@ def test_an_interrupted_call_goes_on_from_its_parts(scored, tmp_path, monkeypatc
     reference = score.score_rows(model, rows, folder, config)
     monkeypatch.setattr(score, "PART_ROWS", 32)
     computed = []
-    plain = score._outputs
+    plain = score.outputs
 
     def counted(model, images, *rest):
         computed.append(len(images))
         return plain(model, images, *rest)
 
-    monkeypatch.setattr(score, "_outputs", counted)
+    monkeypatch.setattr(score, "outputs", counted)
 
     def stop(done, total):
         if done == 80:

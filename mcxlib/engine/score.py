@@ -135,7 +135,7 @@ def score_rows(
         for indices, (images, _) in zip(batches, loader, strict=True):
             first = math.isnan(of_group)
             with memory.explained(full), flops.counting() if first else nullcontext() as total:
-                values[indices] = _outputs(model, images, device, precision)
+                values[indices] = outputs(model, images, device, precision)
             if total:
                 of_group = total() / -(-len(indices) // GROUP)
             done += len(indices)
@@ -190,8 +190,9 @@ def _columns(model: Detector) -> list[str]:
     return ["fake_score", *(f"p_{name}" for name in model.classes if known is not None)]
 
 
-def _outputs(model: Detector, images: Tensor, device: torch.device, precision: str) -> np.ndarray:
-    """uint8 (B, 3, H, W) -> float64 (B, 1 + C): the score of fake and the probabilities."""
+def outputs(model: Detector, images: Tensor, device: torch.device, precision: str) -> np.ndarray:
+    """Images, uint8 (B, 3, H, W), of a model in evaluation mode -> float64 (B, 1 + C): the score of
+    fake, and the probabilities of the classes where the detector has them (else C is 0)."""
     logits = _grouped(model, images, device, precision)
     scores = model.fake_score(logits)[:, None]
     probabilities = model.class_probabilities(logits)

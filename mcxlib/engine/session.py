@@ -37,7 +37,7 @@ from mcxlib.engine.history import Diverged, History
 from mcxlib.engine.processes import Crew
 from mcxlib.engine.progress import Progress
 from mcxlib.engine.score import GROUP, score_rows
-from mcxlib.evaluate import metrics
+from mcxlib.evaluate import metrics, operating
 from mcxlib.evaluate.thresholds import best_threshold
 from mcxlib.files import clear_partial, space_explained, write_json, write_parquet
 from mcxlib.method.sampler import BalancedBatchSampler, PairedBatchSampler
@@ -455,6 +455,7 @@ class Session:
 
     def _card(self, scores: pd.DataFrame, found: dict[str, float]) -> weights.Card:
         counts = {s: len(self.data.part(s)) for s in ("train", "val")}
+        best = best_threshold(scores["is_fake"], scores["fake_score"])
         return weights.Card(
             detector=self.config.detector,
             label=self.config.label,
@@ -466,11 +467,13 @@ class Session:
             validation=found
             | {
                 "threshold": 0.5,
-                "threshold_best_bosc": best_threshold(scores["is_fake"], scores["fake_score"]),
+                "threshold_best_bosc": best,
                 "epoch": self.at.epoch,
                 "frames_real": int((~scores["is_fake"].astype(bool)).sum()),
                 "frames_fake": int(scores["is_fake"].astype(bool).sum()),
+                "real_videos": operating.real_videos(scores, (0.5, best)),
             },
+            calibration=operating.calibration(scores),
             trained_on=self.data.about
             | {"crops": counts, "fingerprint": fingerprint(self.data.rows)},
             recipe=self.recipe,

@@ -28,6 +28,9 @@ class Card(BaseModel):
     """How the crops were made that it was trained on."""
     validation: dict[str, Any] = {}
     """Threshold, metrics and sizes on the validation data, at the epoch that was selected."""
+    calibration: dict[str, Any] = {}
+    """:func:`mcxlib.evaluate.operating.calibration` of the validation videos, at that epoch; empty
+    in files that were written before there was one."""
     trained_on: dict[str, Any] = {}
     """Data set, protocol, whether it is synthetic, counts, fingerprint."""
     imported: dict[str, Any] | None = None

@@ -30,7 +30,8 @@ class FaceFinder:
     those levels and only those (the others keep their exact scales, so that boxes stay the same):
     it looks for faces from ``NARROW`` times the last frame's largest on, and runs the whole pyramid
     where that finds none. A larger face that comes in is found, a smaller one is what it did not
-    look for, so ``faces="all"`` always takes the whole pyramid.
+    look for, so ``faces="all"`` takes the whole pyramid, from faces of ``smallest`` times the
+    frame's shorter side on.
     """
 
     def __init__(
@@ -39,9 +40,11 @@ class FaceFinder:
         detection: str = "fast",
         faces: str = "largest",
         device: str = "cpu",
+        smallest: float = 0.0,
     ):
         self.min_probability = min_probability
         self.largest_only = faces == "largest"
+        self.smallest = smallest
         self.mtcnn = MTCNN(keep_all=True, min_face_size=MIN_FACE, device=device)
         self.cascade: Cascade | None = None
         if detection == "fast":
@@ -67,13 +70,17 @@ class FaceFinder:
 
     def _fast(self, frame: np.ndarray) -> list[Face]:
         found: list[Face] = []
+        whole = self._level(self.smallest * min(frame.shape[:2]))
         if self.largest_only:
             smallest = NARROW * self.last.side if self.last else FIRST_LOOK * min(frame.shape[:2])
-            # The next level of the whole pyramid at or above that size.
-            levels = math.log(max(smallest, 1) / MIN_FACE, 1 / self.mtcnn.factor)
-            if (level := math.ceil(levels - 1e-9)) > 0:
+            if (level := self._level(smallest)) > whole:
                 found = self._faces(*self.cascade(frame, level))
-        return found or self._faces(*self.cascade(frame))
+        return found or self._faces(*self.cascade(frame, whole))
+
+    def _level(self, smallest: float) -> int:
+        """The first level of the whole pyramid for faces of that size or more."""
+        levels = math.log(max(smallest, MIN_FACE) / MIN_FACE, 1 / self.mtcnn.factor)
+        return math.ceil(levels - 1e-9)
 
     def _exact(self, frame: np.ndarray) -> list[Face]:
         boxes, probabilities = self.mtcnn.detect(frame)

@@ -95,6 +95,8 @@ def video_stream(container: av.container.InputContainer, path: Path) -> av.Video
         raise UnreadableVideo(f"{path}: the file has no video stream")
     for stream in streams:
         if not stream.disposition & Disposition.attached_pic:
+            if stream.codec_context is None:
+                raise UnreadableVideo(f"{path}: its video is of a codec that is not known")
             return stream
     raise UnreadableVideo(f"{path}: the file has no video stream, only sound and a cover picture")
 
@@ -108,7 +110,10 @@ def _opened(path: Path, demuxers: str) -> av.container.InputContainer:
     options = {"format_whitelist": demuxers, "protocol_whitelist": "file"}
     try:
         # Absolute: a name with a colon would be taken for another protocol.
-        container = av.open(str(path.absolute()), container_options=options)
+        # Tags may be in any encoding, or in none.
+        container = av.open(
+            str(path.absolute()), container_options=options, metadata_errors="replace"
+        )
     except (av.error.FFmpegError, OSError) as error:
         reason = why(error)
         if error.errno == errno.EINVAL:  # FFmpeg's answer to a kind that is not in the list

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterator
 from itertools import chain
@@ -25,6 +25,15 @@ guessed, and differ after a seek."""
 
 class CannotSeek(Exception):
     """No usable time stamps, or a frame that did not come where it was said to be."""
+
+
+class Timeline(NamedTuple):
+    """When the frames of a video are shown, and from which of them decoding can start."""
+
+    seconds: list[float]
+    """Of each frame, from the first one on."""
+    keys: list[int]
+    """Indices of the key frames, ascending."""
 
 
 class _Key(NamedTuple):
@@ -69,6 +78,22 @@ def by_seeking(path: Path, indices: list[int]) -> Iterator[Frame]:
                     at, broken = None, key
                     problem = f"{path}: damaged, cannot be decoded ({why(error)})"
             yield Frame(index, None, problem)
+
+
+def timeline(path: Path) -> Timeline:
+    """Times and key frames of a video, by reading its packets and decoding none.
+
+    Raises:
+        UnreadableVideo: it cannot be opened.
+        CannotSeek: its frames have to be counted, and have no times that can be relied on.
+    """
+    stamps, keys = _survey(path)
+    with open_video(path) as container:
+        base = float(video_stream(container, path).time_base or 0)
+    seconds = [(stamp - stamps[0]) * base for stamp in stamps]
+    # Edit lists may hide a key frame: the first frame shown after it stands for it.
+    places = sorted({bisect_left(stamps, key.pts) for key in keys})
+    return Timeline(seconds, [place for place in places if place < len(stamps)])
 
 
 def _survey(path: Path) -> tuple[list[int], list[_Key]]:

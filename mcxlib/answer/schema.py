@@ -117,6 +117,11 @@ class WeightsFacts(_Part):
     threshold_from: str
     false_alarms: Interval | None
     """Share of the real validation videos of the weights that reach the threshold."""
+    strong_level: float | None = None
+    """At and above this score a person is likely manipulated; None if the validation data are too
+    few to say it."""
+    strong_alarms: Interval | None = None
+    """Share of the real validation videos that reach that level."""
     calibration: dict[str, Any] | None
     warning: str = ""
 
@@ -146,6 +151,8 @@ class Answer(_Part):
     file: FileFacts | None
     """None if the file could not be opened at all."""
     weights: WeightsFacts
+    options: dict[str, Any] = {}
+    """Which frames and whose faces were looked at: ``every``, ``max_frames``, ``people``."""
     program: str
     """Name and version of what made this."""
     made: str

@@ -1,1 +1,0 @@
-"""A file -> an answer: is it fake, how sure, and why."""
