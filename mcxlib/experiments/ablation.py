@@ -54,6 +54,9 @@ VARIATIONS = (
 _SHORT = {"epochs": 2, "freeze_epochs": 0, "lr": 1e-3, "start_part": "backbone"}
 """A tenth of the first learning rate or less: the backbone is to be adapted, not made anew."""
 
+_OF_PRESET: Mapping[str, Mapping[str, Any]] = {"test": {"per_category": 6}}
+"""Of all runs of a preset: its six people are the sources that a paired batch needs."""
+
 
 def start(preset: str, **more: Any) -> RunConfig:
     """The run that all variations begin with."""
@@ -63,6 +66,7 @@ def start(preset: str, **more: Any) -> RunConfig:
 def run(preset: str, variation: Variation, seed: int, **more: Any) -> RunConfig:
     """The configuration of one variation; ``more`` settings go to all alike."""
     own = {"detector": variation.detector, "study": STUDY, "seed": seed}
+    own |= _OF_PRESET.get(preset, {})
     begins = {"start_from": start(preset, **more).run_id}
     return configs.load(preset, **(own | _SHORT | begins | more), **variation.settings)
 
