@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from multiprocessing.util import get_temp_dir
 from pathlib import Path
 
@@ -69,8 +70,8 @@ def broken(files: dict[str, bytes], rng: np.random.Generator) -> tuple[str, byte
     return str(suffix), bytes(data) or b"\0"
 
 
-def run(count: int, seed: int = 0) -> Counter[str]:
-    """Judge ``count`` broken files; returns how many ended how.
+def run(count: int, seed: int = 0, progress: Callable[[int], None] | None = None) -> Counter[str]:
+    """Judge ``count`` broken files; returns how many ended how. ``progress`` is told their number.
 
     Raises:
         AssertionError: one of them ended in neither a verdict nor a reason, or left something.
@@ -104,6 +105,8 @@ def run(count: int, seed: int = 0) -> Counter[str]:
                     assert not list(temporary.glob("mcx-*")), f"{path.name} left something"
                     path.unlink()
                     ends[answer.verdict or answer.reason] += 1
+                    if progress:
+                        progress(number + 1)
         finally:
             tempfile.tempdir = None
     return ends
@@ -122,6 +125,12 @@ def check(answer: Answer, which: str) -> None:
     assert 0 <= answer.score.low <= answer.score.value <= answer.score.high <= 1, which
 
 
+def told(number: int) -> None:
+    if number % 100 == 0:
+        print(f"{number} files", file=sys.stderr, flush=True)
+
+
 if __name__ == "__main__":
-    for end, times in run(int(sys.argv[1]) if len(sys.argv) > 1 else 2000).most_common():
+    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    for end, times in run(wanted, progress=told).most_common():
         print(f"{times:6d}  {end}")

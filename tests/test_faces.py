@@ -395,6 +395,17 @@ def test_fast_finds_what_exact_finds():
     assert not exact(frames[3])
 
 
+def test_faces_too_small_to_matter_are_not_looked_for_and_the_others_stay():
+    frame = render_person((9,), 480, 360, frames=1)[0]
+    near = np.full((360, 640, 3), 110, np.uint8)
+    near[:, :480] = frame
+    near[20:80, 520:600] = cv2.resize(frame, (80, 60), interpolation=cv2.INTER_AREA)
+    every = FaceFinder(0.9, "fast", "all")(near)
+    assert [face.side < 0.2 * 360 for face in every] == [False, True]
+    (large,) = FaceFinder(0.9, "fast", "all", smallest=0.2)(near)
+    assert overlap(large.box, every[0].box) > 0.9
+
+
 def test_all_faces_have_rows_of_their_own(two_people, tmp_path):
     PIL_image = Image.fromarray(two_people)
     (tmp_path / "v").mkdir()
