@@ -176,6 +176,8 @@ def test_differences_are_taken_seed_by_seed():
         "0.075 higher on the unseen sets (in all 2 seeds)"
     )
     assert "0.025 lower on the closed set (but not in every seed)" in said[3]
+    once = ablation.words(table[table["seed"] == 0])
+    assert "0.050 higher on the closed set (of one seed)" in once[2]
 
 
 def test_numbers_are_those_of_the_stored_scores(few, tmp_path, monkeypatch):

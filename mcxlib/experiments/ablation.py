@@ -191,6 +191,7 @@ def words(table: pd.DataFrame) -> list[str]:
             row = differences.loc[(variation.name, metric)]
             side = "lower" if row["mean"] < 0 else "higher"
             all_of = f"in all {seeds} seeds" if row["agree"] else "but not in every seed"
+            all_of = "of one seed" if seeds == 1 else all_of
             parts.append(f"{abs(row['mean']):.3f} {side} on the {where} ({all_of})")
         said.append(f"{variation.what}: AUC {' and '.join(parts)}")
     return said
