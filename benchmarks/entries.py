@@ -23,6 +23,7 @@ ENTRIES = {
     "colour": ("benchmarks.parts", "colour"),
     "loading": ("benchmarks.reading", "loading"),
     "faces": ("benchmarks.faces", "run"),
+    "faces_tracked": ("benchmarks.faces", "tracked"),
     "detectors": ("benchmarks.detectors", "run"),
     "startup": ("benchmarks.startup", "startup"),
 }
