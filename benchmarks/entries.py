@@ -24,6 +24,7 @@ ENTRIES = {
     "loading": ("benchmarks.reading", "loading"),
     "faces": ("benchmarks.faces", "run"),
     "faces_tracked": ("benchmarks.faces", "tracked"),
+    "detect": ("benchmarks.answer", "detect"),
     "detectors": ("benchmarks.detectors", "run"),
     "startup": ("benchmarks.startup", "startup"),
 }

@@ -280,7 +280,7 @@ def test_frames_without_numbers_or_far_apart_are_found_as_by_fast(person):
 def test_who_comes_in_is_found_within_ten_frames(person, other, faces):
     """In frame 1, when the first search has just been: smaller than the other, and larger."""
     small_comes = [canvas(person[0])] + [canvas(p, o) for p, o in zip(person, other, strict=True)]
-    large_comes = [canvas(None, other[0])] + small_comes[1:]
+    large_comes = [canvas(None, other[0]), *small_comes[1:]]
     finder = FaceFinder(0.9, "tracked", faces)
     for frames, wanted in ((small_comes, faces == "all"), (large_comes, True)):
         finder.reset()
