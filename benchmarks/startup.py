@@ -30,12 +30,12 @@ def first_line(command: list[str], environment: dict[str, str]) -> tuple[float, 
     assert process.stdout is not None
     process.stdout.readline()
     seconds = time.perf_counter() - began
-    highest = peak(process.pid)
+    peak = _peak(process.pid)
     process.communicate()
-    return seconds, highest
+    return seconds, peak
 
 
-def peak(pid: int) -> float:
+def _peak(pid: int) -> float:
     """Peak resident memory of a living process in MB; NaN where the system does not say."""
     try:
         text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
