@@ -23,6 +23,8 @@ ENTRIES = {
     "colour": ("benchmarks.parts", "colour"),
     "loading": ("benchmarks.reading", "loading"),
     "faces": ("benchmarks.faces", "run"),
+    "faces_tracked": ("benchmarks.faces", "tracked"),
+    "detect": ("benchmarks.answer", "detect"),
     "detectors": ("benchmarks.detectors", "run"),
     "startup": ("benchmarks.startup", "startup"),
 }

@@ -215,9 +215,14 @@ def _details(found: dict[str, dict[str, Any]]) -> list[str]:
                 f"images and its time multiplied by {number(details['step_time_multiplied_by'])}."
             )
         if "same_box" in details and "worse_of" not in details:
+            notes.append(_boxes(name, details))
+        if "frames_asked" in details:
             notes.append(
-                f"`{name}`: the same box (overlap of 0.9 or more) in "
-                f"{100 * details['same_box']:.1f} % of {details['frames']} frames."
+                f"`{name}`: the command's first line after "
+                f"{number(details['seconds_until_first_line'])} s (goal "
+                f"{number(details['goal_seconds'])} s); {number(details['peak_megabytes'])} MB of "
+                f"memory at its peak, all its processes together (goal "
+                f"{number(details['goal_megabytes'])} MB)."
             )
         if "images_per_second" in details:
             notes.append(
@@ -225,6 +230,20 @@ def _details(found: dict[str, dict[str, Any]]) -> list[str]:
                 f"against {number(details['images_per_second_compared_with'])}."
             )
     return [f"- {note}" for note in notes]
+
+
+def _boxes(name: str, details: dict[str, Any]) -> str:
+    """How well a detection's boxes agree with the plain call's."""
+    text = (
+        f"`{name}`: the same box (overlap of 0.9 or more) in "
+        f"{100 * details['same_box']:.1f} % of {details['frames']} frames"
+    )
+    if "same_box_before" in details:  # results of older code have none
+        text += (
+            f", {number(details['mean_overlap'])} of overlap on average; the plain call gives "
+            f"the box of the frame before in {100 * details['same_box_before']:.1f} %"
+        )
+    return f"{text}."
 
 
 def _device(results: dict[str, Any], suffix: str) -> list[str]:

@@ -50,7 +50,7 @@ def startup(settings: Settings) -> dict[str, Result]:
     repeats = 3 if settings.quick else 9
     results = {}
     with tempfile.TemporaryDirectory() as name:
-        environment = _home(Path(name))
+        environment = home(Path(name))
         plain = [sys.executable, "-c", "import typer; print()"]
         for entry, arguments in COMMANDS.items():
             command = [sys.executable, "-m", "mcxlib.cli", *arguments]
@@ -77,7 +77,7 @@ def startup(settings: Settings) -> dict[str, Result]:
     return results | {"startup": measure.worse(results)}
 
 
-def _home(folder: Path) -> dict[str, str]:
+def home(folder: Path) -> dict[str, str]:
     """An environment with one small data set and no results."""
     for kind in ("real", "fake"):
         (folder / "videos" / "mine" / kind).mkdir(parents=True)

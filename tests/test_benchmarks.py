@@ -16,12 +16,28 @@ from torch import nn
 from typer.testing import CliRunner
 
 from benchmarks import __main__ as command
-from benchmarks import cost, crops, entries, flops, machine, measure, plain, report, steps, storage
+from benchmarks import (
+    answer,
+    cost,
+    crops,
+    entries,
+    flops,
+    machine,
+    measure,
+    plain,
+    report,
+    steps,
+    storage,
+)
 from benchmarks import detectors as each_detector
+from benchmarks import faces as each_faces
 from benchmarks.measure import Result, Samples, Settings
 from mcxlib import detectors
 from mcxlib.config import load
 from mcxlib.data.crops.dataset import CropDataset
+from mcxlib.data.faces.choice import Face
+from mcxlib.data.video.reader import read_frames
+from mcxlib.data.video.seek import timeline
 from mcxlib.engine.session import Step
 from mcxlib.files import read_json, write_json
 from mcxlib.method.pairs import mine_pairs
@@ -669,6 +685,54 @@ def test_page_from_full_results_shows_ratio_interval_and_target():
     assert "| `step_over_floor_448` | 30.0 | 2.00 | 15.0 GFLOP/s | 25 % |" in page
     assert "mean nothing" not in page
     assert page.count("## ") == page.count("\n## ") + page.count("\n### ")
+
+
+def test_page_says_how_boxes_agree_and_what_the_command_takes():
+    boxes = {"same_box": 0.875, "frames": 240}
+    more = {"mean_overlap": 0.9412, "same_box_before": 0.75}
+    command = {"frames_asked": 32, "seconds_until_first_line": 0.5, "goal_seconds": 3.0}
+    command |= {"peak_megabytes": 1234.0, "goal_megabytes": 1536}
+    rest = {"seconds": 1.0, "seconds_compared_with": 2.0, "repetitions": 5, "threads": 2}
+
+    def entry(details):
+        return Result(0.5, 0.4, 0.6, 1, "lower", "s", "This over that.", rest | details).row()
+
+    results = {
+        "machine": machine.description(CPU) | {"matrix_product": {}},
+        "faces_480": entry(boxes),
+        "faces_tracked_480": entry(boxes | more),
+        "detect": entry(command),
+    }
+    page = report.text(results)
+    same = "the same box (overlap of 0.9 or more) in 87.5 % of 240 frames"
+    assert f"- `faces_480`: {same}.\n" in page
+    assert (
+        f"- `faces_tracked_480`: {same}, 0.941 of overlap on average; the plain call gives the box "
+        "of the frame before in 75.0 %.\n"
+    ) in page
+    assert (
+        "- `detect`: the command's first line after 0.500 s (goal 3.00 s); 1,230 MB of memory at "
+        "its peak, all its processes together (goal 1,540 MB).\n"
+    ) in page
+
+
+def test_overlaps_that_boxes_are_compared_by():
+    # 10 x 10 boxes shifted by 5: 50 of 150 shared.
+    faces = [[Face((x, 0.0, x + 10.0, 10.0), 1.0)] for x in (0.0, 5.0, 20.0)]
+    shared = [each_faces._shared(faces[0], other) for other in (*faces, [])]
+    assert shared == pytest.approx([1, 1 / 3, 0, 0])
+    assert each_faces._shared([], []) == 1
+
+
+def test_a_clip_is_repeated_whole(tmp_path):
+    assert answer._clip(tmp_path / "clip.mp4", 30, 3, 5) == 90
+    frames = [frame.image for frame in read_frames(tmp_path / "clip.mp4", list(range(90)))]
+    assert all(frame is not None for frame in frames)
+    for number in (0, 7, 29):
+        np.testing.assert_array_equal(frames[number], frames[number + 60])
+    assert timeline(tmp_path / "clip.mp4").keys == [0, 30, 60]
+    # Forwards to frame 24, and back.
+    assert np.abs(frames[24].astype(int) - frames[25]).mean() < 5
 
 
 @pytest.mark.parametrize(

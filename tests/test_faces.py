@@ -501,7 +501,7 @@ class Fails:
     def reset(self):
         self.count = 0
 
-    def __call__(self, frame):
+    def __call__(self, frame, index):
         self.count += 1
         return self.second() if self.count == 2 else [Face((0.0, 0.0, 96.0, 64.0), 1.0)]
 

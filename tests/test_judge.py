@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ from PIL import Image
 
 import mcxlib
 from mcxlib import weights
-from mcxlib.answer import look
+from mcxlib.answer import judge, look
 from mcxlib.answer.judge import Judge, Options
 from mcxlib.answer.schema import VERDICTS
+from mcxlib.data.faces.choice import Face
 from mcxlib.data.faces.crop import crop_face
 from mcxlib.data.video.reader import read_frames
 from mcxlib.synthetic import render_person
@@ -117,6 +119,41 @@ def test_a_folder_of_frames_and_a_picture(judges, people, tmp_path):
     assert picture.people[0].faces[0].fake_score == pytest.approx(
         answer.people[0].faces[0].fake_score, abs=1e-6
     )
+
+
+def test_a_long_clip_is_never_in_memory_as_a_whole(judges, people, tmp_path, monkeypatch):
+    """Frames lie in a file of bounded size, from which one after another is taken."""
+    bytes_each, room = 240 * 240 * 3, 5
+    path = write_video(tmp_path / "long.mp4", 48, (240, 240), frames=list(people[0]) * 6)
+    monkeypatch.setattr(judge, "_ROOM", room * bytes_each + 1)
+    monkeypatch.setattr(judges, "options", Options(max_frames=48))
+    run, waiting, alive, most = judges.sandbox.run, [], [], []
+
+    def reading(function, *arguments):
+        result = run(function, *arguments)
+        if function is look.fetch:
+            waiting.append(arguments[2].stat().st_size)
+        return result
+
+    class Finder:
+        def reset(self):
+            pass
+
+        def __call__(self, frame, number):
+            owner = frame if frame.base is None else frame.base
+            alive.append(weakref.ref(owner))
+            kept = {id(ref()): ref().nbytes for ref in alive if ref() is not None}
+            most.append(sum(kept.values()))
+            return [Face((60.0, 60.0, 180.0, 180.0), 1.0)]
+
+    monkeypatch.setattr(judges.sandbox, "run", reading)
+    monkeypatch.setattr(judges, "finder", Finder())
+    judged = judges(path)
+    assert (judged.answer.frames_read, len(most)) == (48, 48)
+    assert waiting == [room * bytes_each] * 9 + [3 * bytes_each]
+    assert max(most) <= 2 * bytes_each  # the frame, and the one before until it is replaced
+    size = judged.network.config.data.crop_size
+    assert sum(crops.nbytes for crops in judged.crops.values()) == 48 * size * size * 3
 
 
 def test_nobody_to_judge_is_a_reason_and_no_score(judges, people, tmp_path):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mcxlib.answer.tracks import MOST_MISSED, Sighting, is_cut, join, overlaps, small
+from mcxlib.answer.tracks import MOST_MISSED, Sighting, join, overlaps
+from mcxlib.data.video.scenes import is_cut, small
 from mcxlib.synthetic import render_person
 
 

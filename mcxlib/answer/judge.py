@@ -30,6 +30,7 @@ from mcxlib.data.faces import choice
 from mcxlib.data.faces.contract import LOOSE_FACTOR, MIN_FACE
 from mcxlib.data.faces.crop import crop_face
 from mcxlib.data.faces.finder import FaceFinder
+from mcxlib.data.video import scenes
 from mcxlib.engine import memory
 from mcxlib.engine.score import outputs
 from mcxlib.files import digest
@@ -252,12 +253,12 @@ class Judge:
                 found.frames.append([])
                 continue
             found.read += 1
-            small = tracks.small(frame)
-            if before is not None and seen.kind != "image" and tracks.is_cut(before, small):
+            small = scenes.small(frame)
+            if before is not None and seen.kind != "image" and scenes.is_cut(before, small):
                 found.cuts.append(len(found.frames))
             before = small
             try:
-                faces = self._faces(frame)
+                faces = self._faces(frame, got.number)
                 kept = faces[:most] if self.options.people == "all" else faces[:1]
                 crops = [self._crop(frame, face) for face in kept]
             except Exception as error:  # whatever it is, it is this frame's
@@ -301,12 +302,12 @@ class Judge:
                     pixels = np.fromfile(out, np.uint8, height * width * 3, offset=got.offset)
                     yield got, pixels.reshape(height, width, 3)
 
-    def _faces(self, frame: np.ndarray) -> list[choice.Face]:
+    def _faces(self, frame: np.ndarray, number: int) -> list[choice.Face]:
         """The faces of a frame, uint8 (H, W, 3), the largest first."""
         if self.finder is None:  # the frames are crops already
             height, width = frame.shape[:2]
             return [choice.Face((0.0, 0.0, float(width), float(height)), 1.0)]
-        return self.finder(frame) if min(frame.shape[:2]) >= MIN_FACE else []
+        return self.finder(frame, number) if min(frame.shape[:2]) >= MIN_FACE else []
 
     def _crop(self, frame: np.ndarray, face: choice.Face) -> np.ndarray:
         return crop_face(frame, face.box, self.contract["crop_rule"], self.contract["crop_size"])

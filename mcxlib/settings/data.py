@@ -32,8 +32,10 @@ class DataConfig(BaseModel):
     frame_count: int = Field(30, ge=1, description="sec. 4.1: first 30 frames; 0 < n")
     frame_step: int = Field(10, ge=1, description="for 'every': the released script's step")
     faces: Literal["largest", "all"] = Field("largest", description="not in the paper")
-    detection: Literal["fast", "exact"] = Field(
-        "fast", description="exact: MTCNN on every whole frame, as the released code"
+    detection: Literal["fast", "exact", "tracked"] = Field(
+        "fast",
+        description="exact: MTCNN on every whole frame, as the released code; tracked: faces are "
+        "followed from frame to frame",
     )
     crop_rule: Literal["loose", "authors", "whole"] = Field(
         "loose", description="sec. 4.1: loose crop; whole: frames that are crops already"

@@ -1,4 +1,4 @@
-"""MTCNN on the frames of a video: in full, or where a face can be expected."""
+"""MTCNN on the frames of a video: in full, where a face can be expected, or where one was."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from facenet_pytorch import MTCNN
 from mcxlib.data.faces.cascade import Cascade
 from mcxlib.data.faces.choice import Face
 from mcxlib.data.faces.contract import MIN_FACE
+from mcxlib.data.faces.follow import Follower
 
 NARROW = 0.4
 """Fast detection looks for faces from this share of the last frame's face on. Of 480 drawn frames,
@@ -32,6 +33,14 @@ class FaceFinder:
     where that finds none. A larger face that comes in is found, a smaller one is what it did not
     look for, so ``faces="all"`` takes the whole pyramid, from faces of ``smallest`` times the
     frame's shorter side on.
+
+    ``"tracked"`` searches as ``"fast"`` does, in every tenth frame and wherever
+    :class:`mcxlib.data.faces.follow.Follower` asks for it; in between, MTCNN's third network alone
+    looks where the faces of the frame before were, if that frame is the one before or the one
+    before that. All faces that the last search found are followed, and the largest of them is
+    chosen anew in each frame. With ``faces="all"``, somebody who comes in is found within ten
+    frames. With ``faces="largest"``, that holds for somebody who comes in larger than the others;
+    where nobody was, every frame is searched, and the first one that shows a face has it.
     """
 
     def __init__(
@@ -47,25 +56,42 @@ class FaceFinder:
         self.smallest = smallest
         self.mtcnn = MTCNN(keep_all=True, min_face_size=MIN_FACE, device=device)
         self.cascade: Cascade | None = None
-        if detection == "fast":
+        if detection in ("fast", "tracked"):
             # Channels innermost: the same boxes, and pooling is several times faster.
             self.cascade = Cascade(self.mtcnn.to(memory_format=torch.channels_last), MIN_FACE)
+        self.follower: Follower | None = None
+        if self.cascade and detection == "tracked":
+            self.follower = Follower(self.cascade, min_probability)
         self.last: Face | None = None
 
     def reset(self) -> None:
         """Forget the last frame: the next one is of another video."""
         self.last = None
+        if self.follower:
+            self.follower.reset()
 
-    def __call__(self, frame: np.ndarray) -> list[Face]:
+    def __call__(self, frame: np.ndarray, index: int | None = None) -> list[Face]:
         """Faces in an RGB frame, uint8 (H, W, 3), the largest first.
 
-        A frame of which a side is below ``MIN_FACE`` has room for none.
+        A frame of which a side is below ``MIN_FACE`` has room for none. ``index`` is the frame's
+        number in its video, by which it is seen which frames are consecutive; without one, none is.
         """
         if min(frame.shape[:2]) < MIN_FACE:  # no level of the pyramid: MTCNN itself would fail
             found = []
+        elif self.follower and index is not None:
+            found = self._tracked(self.follower, frame, index)
         else:
             found = self._fast(frame) if self.cascade else self._exact(frame)
         self.last = found[0] if found else None
+        return found
+
+    def _tracked(self, follower: Follower, frame: np.ndarray, index: int) -> list[Face]:
+        if (followed := follower(frame, index)) is not None:
+            return followed
+        if follower.cut:
+            self.last = None  # what was seen before says nothing about the size of the faces
+        found = self._fast(frame)
+        follower.searched_for(found)
         return found
 
     def _fast(self, frame: np.ndarray) -> list[Face]:

@@ -23,7 +23,8 @@ def report(crops: pd.DataFrame) -> dict[str, int]:
     noted. Tables of older code have no notes on the choice of faces; their counts are 0.
 
     Several faces are counted as far as they were looked for: ``detection="fast"`` with
-    ``faces="largest"`` passes over faces much smaller than the last frame's largest.
+    ``faces="largest"`` passes over faces much smaller than the last frame's largest, and
+    ``"tracked"`` also over those that have come in since the last search.
     """
     frames = crops.drop_duplicates(["video_id", "frame_index"])
     whole = crops.groupby("video_id")["status"].agg(lambda s: (s != "ok").all())

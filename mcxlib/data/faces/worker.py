@@ -137,7 +137,7 @@ def _crop_frames(
                 rows.append(row(video, index, "unreadable", problem))
                 continue
             try:
-                faces, crops, notes = _cut_out(frame, settings, before)
+                faces, crops, notes = _cut_out(frame, index, settings, before)
             except Exception as error:  # whatever it is, it is this frame's
                 problem = f"{path}: frame {index}: {_said(error)}"
                 rows.append(row(video, index, "failed", "; ".join(filter(None, (note, problem)))))
@@ -159,7 +159,7 @@ def _crop_frames(
 
 
 def _cut_out(
-    frame: np.ndarray, settings: dict[str, Any], before: Face | None
+    frame: np.ndarray, index: int, settings: dict[str, Any], before: Face | None
 ) -> tuple[list[Face], list[np.ndarray], list[str]]:
     """The faces taken from a frame, their crops, and notes on the choice."""
     from mcxlib.data.faces.crop import crop_face
@@ -169,7 +169,7 @@ def _cut_out(
     if _finder is None:
         faces = [Face((0.0, 0.0, float(width), float(height)), 1.0)]
     else:
-        faces, notes = take(_finder(frame), settings["faces"], before)
+        faces, notes = take(_finder(frame, index), settings["faces"], before)
         if min(height, width) < MIN_FACE:
             notes.append(f"{width} x {height} px are too few for a face of at least {MIN_FACE} px")
     rule, size = settings["crop_rule"], settings["crop_size"]
