@@ -153,6 +153,20 @@ def histories(preset: str, seeds: Iterable[int], **more: Any) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)
 
 
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """:func:`results` to print: a row a variation, "mean (lowest to highest)" over the seeds."""
+    digits = {"auc": 3, "bosc": 1, "unseen_auc": 3, "unseen_bosc": 1}
+    rows = []
+    for what, part in table.groupby("what", sort=False):
+        row = {"Variation": what}
+        for name, n in digits.items():
+            values = part[name]
+            spread = f" ({values.min():.{n}f} to {values.max():.{n}f})" if len(values) > 1 else ""
+            row[name.replace("_", " ")] = f"{values.mean():.{n}f}{spread}"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def compared(table: pd.DataFrame) -> pd.DataFrame:
     """Each variation less the paper's method, seed by seed.
 
