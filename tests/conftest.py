@@ -48,3 +48,12 @@ def crop_tables(tmp_path_factory):
                 for frame in range(4)
             )
     return pd.DataFrame(rows), folder
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty place for videos, data, runs and results."""
+    for name in ("DATA", "RUNS", "VIDEOS", "RESULTS"):
+        monkeypatch.setenv(f"MCX_{name}", str(tmp_path / name.lower()))
+    (tmp_path / "videos").mkdir()
+    return tmp_path

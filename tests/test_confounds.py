@@ -40,14 +40,6 @@ def recompressed(image, quality):
     return np.asarray(Image.open(io.BytesIO(buffer.getvalue())))
 
 
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    for name in ("DATA", "RUNS", "VIDEOS", "RESULTS"):
-        monkeypatch.setenv(f"MCX_{name}", str(tmp_path / name.lower()))
-    (tmp_path / "videos").mkdir()
-    return tmp_path
-
-
 def data_set(folder, save, number=30):
     """A folder of so many real and fake images, written by save(kind, image, path)."""
     for offset, kind in enumerate(("real", "fake")):

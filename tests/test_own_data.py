@@ -35,14 +35,6 @@ FOLDERS = {
 FF = "FaceForensics++"
 
 
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    for name in ("DATA", "RUNS", "VIDEOS", "RESULTS"):
-        monkeypatch.setenv(f"MCX_{name}", str(tmp_path / name.lower()))
-    (tmp_path / "videos").mkdir()
-    return tmp_path
-
-
 @pytest.fixture(scope="module")
 def video(tmp_path_factory):
     """The bytes of one small MP4 file."""

@@ -28,14 +28,6 @@ def touch(root, *names):
         path.write_bytes(b"x")
 
 
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    for name in ("DATA", "RUNS", "VIDEOS", "RESULTS"):
-        monkeypatch.setenv(f"MCX_{name}", str(tmp_path / name.lower()))
-    (tmp_path / "videos").mkdir()
-    return tmp_path
-
-
 def test_a_draw_keeps_to_its_list(home):
     root = home / "videos/KoDF"
     touch(root, *(f"original_videos/A{i:03d}/1.mp4" for i in range(270)))

@@ -515,7 +515,7 @@ def test_rows_of_make_full_are_kept_and_shown_until_the_next_time(tmp_path):
         columns = [c for c in measured if c.endswith("measured")]
         assert shown.loc["DCL", columns].tolist() == measured.loc["DCL", columns].tolist()
         status = shown.loc["DCL", "Status"]
-        assert status.startswith("by make full on 2026-03-04, commit abcdef0; ")
+        assert status.startswith("measured on 2026-03-04, commit abcdef0; ")
         assert status.endswith(measured.loc["DCL", "Status"])
         assert "synthetic demonstration data" in status
         others = shown.index.drop("DCL")
@@ -524,7 +524,7 @@ def test_rows_of_make_full_are_kept_and_shown_until_the_next_time(tmp_path):
     # A row that was run now is not covered by an older one.
     tables.write(full, tmp_path / "d", others=kept)
     status = pd.read_csv(tmp_path / "d" / "table2.csv").set_index("Method").loc["DCL", "Status"]
-    assert "make full" not in status
+    assert "commit" not in status
 
 
 def test_each_row_has_its_own_video_score(tmp_path):

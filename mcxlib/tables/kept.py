@@ -43,7 +43,7 @@ def _larger(found: list[Run]) -> set[str]:
 def _made(runs: dict[str, Run], label: str) -> str:
     record = runs[paper.row_key(label)].folder.read_provenance() or {}
     day, commit = str(record.get("finished", ""))[:10], str(record.get("commit", ""))[:7]
-    return f"by make full on {day or 'a day not known'}, commit {commit or 'not known'}"
+    return f"measured on {day or 'a day not known'}, commit {commit or 'not known'}"
 
 
 def filled(laid_out: pd.DataFrame, path: Path, empty: str) -> pd.DataFrame:
