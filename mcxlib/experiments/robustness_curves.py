@@ -1,0 +1,199 @@
+"""Stored scores of harmed frames -> curves, what each level costs, and what that says in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mcxlib import evaluate
+from mcxlib.config import RunConfig
+from mcxlib.evaluate.drop import drop_interval
+from mcxlib.evaluate.intervals import Interval
+from mcxlib.experiments import corruptions, robustness
+from mcxlib.experiments.corruptions import CORRUPTIONS, NONE
+from mcxlib.experiments.harm import FRAME, Sample
+
+UNITS = {"auc": 1, "bosc": 100}
+"""Metrics, and what their fractions are multiplied by."""
+
+DRAWS = 1000
+
+
+def available(preset: str, seed: int = 0, **more: Any) -> list[RunConfig]:
+    """The runs of a preset's rows that have scores of harmed frames, in the order of the tables."""
+    every = robustness.runs(preset, full=True, seed=seed, **more)
+    return [config for config in every if robustness.stored(config) is not None]
+
+
+def curves(
+    studied: Sequence[RunConfig], dataset: str = "", sample: Sample | None = None
+) -> pd.DataFrame:
+    """AUC and BOSC of each run, corruption and level, with intervals, from stored scores.
+
+    As in Table 1 the metrics are means over the manipulations, frame by frame. Intervals of 95 %
+    are by bootstrap over videos; a drop is taken over the same frames and videos with and without
+    the corruption (:func:`mcxlib.evaluate.drop.drop_interval`).
+
+    Args:
+        studied: the runs.
+        dataset: as for :func:`mcxlib.experiments.robustness.make`.
+        sample: as there.
+
+    Returns:
+        One row a run, corruption and level, "none" being a level of each corruption: label,
+        run_id, corruption, level, place (on an axis, from 0), videos, frames, lost (faces that
+        were not found anew), and for auc and bosc (percent): the metric, its _low and _high, and
+        its _drop with _drop_low and _drop_high (no numbers for "none").
+
+    Raises:
+        FileNotFoundError: a run has no scores; says how to make them.
+    """
+    found = []
+    for config in studied:
+        table = robustness.stored(config, dataset, sample)
+        if table is None:
+            raise FileNotFoundError(
+                f"no current scores of {config.run_id} under corruptions: make them with "
+                f"mcx robustness --preset {config.preset} --detectors "
+                f"{config.detector}:{config.colorspace}"
+            )
+        found.append(_of_run(config, table))
+    return pd.concat(found, ignore_index=True)
+
+
+def _of_run(config: RunConfig, table: pd.DataFrame) -> pd.DataFrame:
+    lost = table.attrs["lost"]
+    before = table[table["corruption"] == NONE]
+    untouched = _metrics(before)
+    rows = []
+    for name in [kind for kind in CORRUPTIONS if kind in set(table["corruption"])]:
+        part = table[table["corruption"] == name]
+        for place, level in enumerate(corruptions.order(name, part["level"].unique())):
+            after = before if level == NONE else part[part["level"] == level]
+            row: dict[str, Any] = {
+                "label": config.label,
+                "run_id": config.run_id,
+                "corruption": name,
+            }
+            row |= {"level": level, "place": place, "videos": after["video_id"].nunique()}
+            row |= {"frames": len(after), "lost": lost.get(corruptions.key(name, level), 0)}
+            row |= untouched if level == NONE else _metrics(after) | _drops(before, after)
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def samples(table: pd.DataFrame) -> list[evaluate.Sample]:
+    """Scores of frames -> one set a manipulation, each beside all real frames."""
+    sets = []
+    for name in sorted(set(table["manipulation"]) - {"real"}):
+        part = table[~table["is_fake"] | (table["manipulation"] == name)]
+        video = part["video_id"].to_numpy(str)
+        sets.append(evaluate.Sample(part["is_fake"].to_numpy(bool), part["fake_score"], video))
+    return sets
+
+
+def _metrics(table: pd.DataFrame) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for metric, unit in UNITS.items():
+        interval = evaluate.mean_interval(samples(table), metric, draws=DRAWS)
+        found |= _named(metric, interval, unit)
+    return found
+
+
+def _drops(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, float]:
+    """Over the frames that both have."""
+    keys = pd.MultiIndex.from_frame(after[FRAME])
+    before = before[pd.MultiIndex.from_frame(before[FRAME]).isin(keys)]
+    found: dict[str, float] = {}
+    for metric, unit in UNITS.items():
+        interval = drop_interval(samples(before), samples(after), metric, draws=DRAWS)
+        found |= _named(f"{metric}_drop", interval, unit)
+    return found
+
+
+def _named(name: str, interval: Interval, unit: float) -> dict[str, float]:
+    ends = {"": interval.estimate, "_low": interval.low, "_high": interval.high}
+    return {f"{name}{end}": unit * value for end, value in ends.items()}
+
+
+def stated(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of :func:`curves` at each corruption's stated level, as far as it was made."""
+    levels = {kind.name: corruptions.text(kind.stated) for kind in CORRUPTIONS.values()}
+    return table[table["level"] == table["corruption"].map(levels)]
+
+
+def what(corruption: str, level: str) -> str:
+    """A level in words: "JPEG, quality (libjpeg) 30"."""
+    kind = CORRUPTIONS[corruption]
+    return f"{kind.title}, {kind.unit} {level}"
+
+
+def summary(table: pd.DataFrame, metric: str = "auc") -> pd.DataFrame:
+    """The drop at the stated levels to print: a row a corruption, a column a detector, "drop (low
+    to high)"; the first row has what the metric is without any corruption."""
+    digits = 3 if metric == "auc" else 1
+    rows: dict[str, dict[str, str]] = {}
+    for row in table[table["level"] == NONE].drop_duplicates("label").to_dict("records"):
+        rows.setdefault("as it is", {})[row["label"]] = _span(row, metric, digits)
+    for row in stated(table).to_dict("records"):
+        name = what(row["corruption"], row["level"])
+        rows.setdefault(f"less by: {name}", {})[row["label"]] = _span(row, f"{metric}_drop", digits)
+    shown = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
+    return shown.rename_axis(metric.upper()).reset_index()
+
+
+def _span(row: dict[str, Any], name: str, digits: int) -> str:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return f"{row[name]:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def words(table: pd.DataFrame) -> list[str]:
+    """A sentence a detector: which corruption costs it most AUC at the stated levels, which level
+    of any costs it most, and which stated ones cannot be told from none."""
+    said = []
+    for label, part in table.groupby("label", sort=False):
+        at = stated(part)
+        if at.empty:
+            continue
+        most = at.loc[at["auc_drop"].idxmax()]
+        worst = part.loc[part["auc_drop"].idxmax()]
+        unsure = at[(at["auc_drop_low"] <= 0) & (at["auc_drop_high"] >= 0)]
+        gained = at[at["auc_drop_high"] < 0]
+        line = (
+            f"{label}: of the stated levels, {what(most['corruption'], most['level'])} costs most, "
+            f"{most['auc_drop']:.3f} of AUC ({most['auc_drop_low']:.3f} to "
+            f"{most['auc_drop_high']:.3f}); of all levels, "
+            f"{what(worst['corruption'], worst['level'])}, {worst['auc_drop']:.3f}. "
+            f"{len(unsure)} of {len(at)} stated levels cannot be told from no loss"
+        )
+        said.append(line + (f", {len(gained)} raise it." if len(gained) else "."))
+    return said
+
+
+def seen(table: pd.DataFrame) -> list[str]:
+    """Three lines about all detectors together, at the stated levels."""
+    at = stated(table)
+    if at.empty:
+        return ["No corruption was made at its stated level: nothing can be compared."]
+    of_kind = at.groupby("corruption", sort=False)["auc_drop"].mean()
+    of_label = at.groupby("label", sort=False)["auc_drop"].mean()
+    apart = int(((at["auc_drop_low"] > 0) | (at["auc_drop_high"] < 0)).sum())
+    box = at[at["corruption"].isin(corruptions.OF_BOX)]["auc_drop"]
+    picture = at[~at["corruption"].isin(corruptions.OF_BOX)]["auc_drop"]
+    worst, mildest = CORRUPTIONS[of_kind.idxmax()], CORRUPTIONS[of_kind.idxmin()]
+    return [
+        f"{worst.title} ({worst.unit} {corruptions.text(worst.stated)}) costs most, "
+        f"{of_kind.max():.3f} of AUC on the mean of {len(of_label)} detectors; {mildest.title} "
+        f"least, {of_kind.min():.3f}.",
+        "Mean loss over the stated levels: "
+        + "; ".join(f"{label} {value:.3f}" for label, value in of_label.items())
+        + f". {apart} of {len(at)} losses have an interval without 0.",
+        f"Changing the box alone costs {_mean(box)}, changing the picture {_mean(picture)}.",
+    ]
+
+
+def _mean(drops: pd.Series) -> str:
+    return f"{np.mean(drops):.3f} on the mean" if len(drops) else "nothing that was measured"
