@@ -34,6 +34,8 @@ class Corruption:
     """In words, for a panel."""
     unit: str
     """What a level counts."""
+    words: str
+    """A level in a sentence; {} stands for the level."""
     levels: tuple[Level, ...]
     """The full grid."""
     few: tuple[Level, ...]
@@ -45,8 +47,8 @@ class Corruption:
     """Levels that make sense."""
     whole: bool = False
     """Whether a level is a whole number."""
-    below: int = 0
-    """How many levels of the full grid lie on the other side of "nothing done"."""
+    two_sided: bool = False
+    """Whether levels are factors below and above 1, which is nothing done."""
 
 
 NONE = "none"
@@ -55,24 +57,26 @@ NONE = "none"
 CORRUPTIONS = {
     kind.name: kind
     for kind in (
-        Corruption("jpeg", "JPEG", "quality (libjpeg)",
+        Corruption("jpeg", "JPEG", "quality of libjpeg", "JPEG of quality {}",
                    (90, 70, 50, 30, 10), (70, 30), 30, 1, 100, whole=True),
-        Corruption("h264", "H.264", "CRF (x264)",
+        Corruption("h264", "H.264", "CRF of x264", "H.264 at CRF {}",
                    (23, 28, 33, 38, 43), (28, 38), 38, 0, 51, whole=True),
         Corruption("resize", "shrunk and enlarged", "share of width and height",
-                   (0.75, 0.5, 0.35, 0.25), (0.5, 0.25), 0.5, 0.01, 1),
-        Corruption("blur", "Gaussian blur", "sigma, px of the frame",
-                   (0.5, 1, 1.5, 2, 3), (1, 2), 1, 0.01, 100),
-        Corruption("noise", "Gaussian noise", "sd, grey levels of 255",
-                   (2, 5, 10, 20, 30), (5, 20), 20, 0.01, 255),
-        Corruption("brightness", "brightness", "factor",
-                   (0.4, 0.6, 0.8, 1.25, 1.6, 2.0), (0.6, 1.6), 0.6, 0.01, 10, below=3),
+                   "shrinking to {} of width and height", (0.75, 0.5, 0.35, 0.25), (0.5, 0.25),
+                   0.5, 0.01, 1),
+        Corruption("blur", "Gaussian blur", "sigma in px of the frame",
+                   "Gaussian blur of {} px", (0.5, 1, 1.5, 2, 3), (1, 2), 1, 0.01, 100),
+        Corruption("noise", "Gaussian noise", "sd in grey levels of 255",
+                   "Gaussian noise of {} grey levels", (2, 5, 10, 20, 30), (5, 20), 20, 0.01, 255),
+        Corruption("brightness", "brightness", "factor", "brightness times {}",
+                   (0.4, 0.6, 0.8, 1.25, 1.6, 2.0), (0.6, 1.6), 0.6, 0.01, 10, two_sided=True),
         Corruption("shift", "box shifted", "share of the box's longer side",
-                   (0.05, 0.1, 0.15, 0.2, 0.3), (0.1, 0.2), 0.1, 0.001, 1),
-        Corruption("scale", "box scaled", "factor",
-                   (0.7, 0.8, 0.9, 1.1, 1.25, 1.5), (0.8, 1.25), 1.25, 0.1, 10, below=3),
-        Corruption("detection", "face found anew", "MTCNN's pyramid",
-                   ("fast", "exact"), (), "exact"),
+                   "shifting the box by {} of its side", (0.05, 0.1, 0.15, 0.2, 0.3), (0.1, 0.2),
+                   0.1, 0.001, 1),
+        Corruption("scale", "box scaled", "factor", "scaling the box by {}",
+                   (0.7, 0.8, 0.9, 1.1, 1.25, 1.5), (0.8, 1.25), 1.25, 0.1, 10, two_sided=True),
+        Corruption("detection", "face found anew", "MTCNN's search",
+                   "finding the face anew ({})", ("fast", "exact"), (), "exact"),
     )
 }  # fmt: skip
 """Kinds by name, in the order they are shown."""
@@ -160,9 +164,9 @@ def order(name: str, levels: Iterable[str]) -> list[str]:
     rest = [level for level in levels if level != NONE]
     if all(isinstance(level, str) for level in kind.levels):
         return [NONE, *sorted(rest, key=known.index)]
-    falling = not kind.below and float(kind.levels[0]) > float(kind.levels[-1])
+    falling = not kind.two_sided and float(kind.levels[0]) > float(kind.levels[-1])
     rest.sort(key=float, reverse=falling)
-    place = sum(float(level) < 1 for level in rest) if kind.below else 0
+    place = sum(float(level) < 1 for level in rest) if kind.two_sided else 0
     return [*rest[:place], NONE, *rest[place:]]
 
 

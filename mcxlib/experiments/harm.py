@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,3 +187,34 @@ def _finder(data: DataConfig, detection: str) -> FaceFinder:
     from mcxlib.data.faces.finder import FaceFinder
 
     return FaceFinder(contracts.MIN_PROBABILITY[data.crop_rule] or 0.0, detection, data.faces)
+
+
+def faces(
+    row: pd.Series, path: Path, data: DataConfig, grid: corruptions.Grid
+) -> dict[str, list[tuple[str, np.ndarray]]]:
+    """One face under every level of a grid.
+
+    Args:
+        row: of a crop, joined with the manifest.
+        path: of its video.
+        data: how crops are cut.
+        grid: (corruption, level) pairs.
+
+    Returns:
+        corruption -> (level, crop), uint8 (S, S, 3), in the order of the axis; a face that is not
+        found anew is left out.
+    """
+    one = pd.DataFrame([row])
+    seen: dict[str, dict[str, np.ndarray]] = {}
+    for name, level in [(corruptions.NONE, corruptions.NONE), *grid]:
+        with tempfile.TemporaryDirectory(prefix="mcx-harm-") as folder:
+            found = cut(one, {row["video_id"]: path}, Path(folder), data, name, level)
+            if len(found):
+                crop = np.array(storage.open_crops(Path(folder) / found["file"].iloc[0])[0])
+                seen.setdefault(name, {})[corruptions.text(level)] = crop
+    (untouched,) = seen.pop(corruptions.NONE).values()
+    shown = {name: crops | {corruptions.NONE: untouched} for name, crops in seen.items()}
+    return {
+        name: [(level, crops[level]) for level in corruptions.order(name, crops)]
+        for name, crops in shown.items()
+    }

@@ -46,7 +46,8 @@ def curves(
         One row a run, corruption and level, "none" being a level of each corruption: label,
         run_id, corruption, level, place (on an axis, from 0), videos, frames, lost (faces that
         were not found anew), and for auc and bosc (percent): the metric, its _low and _high, and
-        its _drop with _drop_low and _drop_high (no numbers for "none").
+        its _drop with _drop_low and _drop_high (no numbers for "none"). Where so many faces were
+        not found anew that a manipulation has fewer than two videos left, there are no numbers.
 
     Raises:
         FileNotFoundError: a run has no scores; says how to make them.
@@ -68,6 +69,7 @@ def _of_run(config: RunConfig, table: pd.DataFrame) -> pd.DataFrame:
     lost = table.attrs["lost"]
     before = table[table["corruption"] == NONE]
     untouched = _metrics(before)
+    kinds = sorted(set(before["manipulation"]))
     rows = []
     for name in [kind for kind in CORRUPTIONS if kind in set(table["corruption"])]:
         part = table[table["corruption"] == name]
@@ -80,7 +82,10 @@ def _of_run(config: RunConfig, table: pd.DataFrame) -> pd.DataFrame:
             }
             row |= {"level": level, "place": place, "videos": after["video_id"].nunique()}
             row |= {"frames": len(after), "lost": lost.get(corruptions.key(name, level), 0)}
-            row |= untouched if level == NONE else _metrics(after) | _drops(before, after)
+            if level == NONE:
+                row |= untouched
+            elif after.groupby("manipulation")["video_id"].nunique().reindex(kinds).ge(2).all():
+                row |= _metrics(after) | _drops(before, after)
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -126,9 +131,8 @@ def stated(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def what(corruption: str, level: str) -> str:
-    """A level in words: "JPEG, quality (libjpeg) 30"."""
-    kind = CORRUPTIONS[corruption]
-    return f"{kind.title}, {kind.unit} {level}"
+    """A level in words: "JPEG of quality 30"."""
+    return CORRUPTIONS[corruption].words.format(level)
 
 
 def summary(table: pd.DataFrame, metric: str = "auc") -> pd.DataFrame:
@@ -145,6 +149,22 @@ def summary(table: pd.DataFrame, metric: str = "auc") -> pd.DataFrame:
     return shown.rename_axis(metric.upper()).reset_index()
 
 
+def costs(table: pd.DataFrame) -> pd.DataFrame:
+    """A row a detector, for many of them: its AUC, the stated level that costs it most, how much
+    that is, and the mean loss over all stated levels."""
+    rows = []
+    for label, part in table.groupby("label", sort=False):
+        at = stated(part)
+        if at["auc_drop"].notna().any():
+            untouched = part[part["level"] == NONE].iloc[0].to_dict()
+            most = at.loc[at["auc_drop"].idxmax()].to_dict()
+            row = {"Detector": label, "AUC as it is": _span(untouched, "auc", 3)}
+            row |= {"costs most": what(most["corruption"], most["level"])}
+            row |= {"AUC lost to it": _span(most, "auc_drop", 3)}
+            rows.append(row | {"mean loss": f"{at['auc_drop'].mean():.3f}"})
+    return pd.DataFrame(rows)
+
+
 def _span(row: dict[str, Any], name: str, digits: int) -> str:
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     return f"{row[name]:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
@@ -156,7 +176,7 @@ def words(table: pd.DataFrame) -> list[str]:
     said = []
     for label, part in table.groupby("label", sort=False):
         at = stated(part)
-        if at.empty:
+        if at["auc_drop"].isna().all():
             continue
         most = at.loc[at["auc_drop"].idxmax()]
         worst = part.loc[part["auc_drop"].idxmax()]
@@ -176,17 +196,18 @@ def words(table: pd.DataFrame) -> list[str]:
 def seen(table: pd.DataFrame) -> list[str]:
     """Three lines about all detectors together, at the stated levels."""
     at = stated(table)
-    if at.empty:
-        return ["No corruption was made at its stated level: nothing can be compared."]
+    if at["auc_drop"].isna().all():
+        return ["No corruption has numbers at its stated level: nothing can be compared."]
     of_kind = at.groupby("corruption", sort=False)["auc_drop"].mean()
     of_label = at.groupby("label", sort=False)["auc_drop"].mean()
     apart = int(((at["auc_drop_low"] > 0) | (at["auc_drop_high"] < 0)).sum())
     box = at[at["corruption"].isin(corruptions.OF_BOX)]["auc_drop"]
     picture = at[~at["corruption"].isin(corruptions.OF_BOX)]["auc_drop"]
-    worst, mildest = CORRUPTIONS[of_kind.idxmax()], CORRUPTIONS[of_kind.idxmin()]
+    levels = at.drop_duplicates("corruption").set_index("corruption")["level"]
+    worst, mildest = (str(name) for name in (of_kind.idxmax(), of_kind.idxmin()))
     return [
-        f"{worst.title} ({worst.unit} {corruptions.text(worst.stated)}) costs most, "
-        f"{of_kind.max():.3f} of AUC on the mean of {len(of_label)} detectors; {mildest.title} "
+        f"Of the stated levels, {what(worst, levels[worst])} costs most, {of_kind.max():.3f} of "
+        f"AUC on the mean of {len(of_label)} detectors, and {what(mildest, levels[mildest])} "
         f"least, {of_kind.min():.3f}.",
         "Mean loss over the stated levels: "
         + "; ".join(f"{label} {value:.3f}" for label, value in of_label.items())
