@@ -126,6 +126,14 @@ def stored(
     return table
 
 
+def first_fake(config: RunConfig) -> tuple[pd.Series, Path]:
+    """The first fake crop of a run's sample, joined with the manifest, and the file of its video:
+    what is shown of the corruptions."""
+    store = _store(config, "", None, None)
+    row = store.rows[store.rows["is_fake"]].iloc[0]
+    return row, store.videos[row["video_id"]]
+
+
 def path_of(config: RunConfig, dataset: str = "", sample: Sample | None = None) -> Path:
     """Where the scores of a run lie."""
     from mcxlib.pipeline.data import name_of
