@@ -303,15 +303,21 @@ def test_numbers_are_those_of_the_stored_scores(run):
         assert (row["videos"], row["frames"], row["label"]) == (10, 20, "MesoNet")
 
 
-def test_a_drop_has_scipys_paired_bootstrap_interval():
-    """One frame a video, many draws: SciPy resamples pairs of real and of fake ones apart."""
+@pytest.mark.parametrize("perfect", [False, True])
+def test_a_drop_has_scipys_paired_bootstrap_interval(perfect):
+    """One frame a video, many draws: SciPy resamples pairs of real and of fake ones apart. Also
+    where nothing was wrong before."""
     rng = np.random.default_rng(0)
     fake = np.arange(60) % 2 == 1
-    before = rng.normal(fake * 1.5, 1)
-    after = 0.6 * before + rng.normal(0, 0.8, 60)
-    names = np.arange(60).astype(str)
+    before = rng.normal(fake * 1.5, 1) + (20 * fake if perfect else 0)
+    after = 0.6 * (before - (20 * fake if perfect else 0)) + rng.normal(0, 0.8, 60)
+    names = rng.permutation(60).astype(str)
+    order = rng.permutation(60)
     found = drop_interval(
-        [Scores(fake, before, names)], [Scores(fake, after, names)], draws=4000, seed=1
+        [Scores(fake, before, names)],
+        [Scores(fake[order], after[order], names[order])],
+        draws=4000,
+        seed=1,
     )
     assert found.estimate == pytest.approx(roc_auc_score(fake, before) - roc_auc_score(fake, after))
 
@@ -338,7 +344,12 @@ def test_two_perfect_scores_of_few_videos_are_no_certain_zero():
     perfect = Scores(fake, fake * 1.0, names)
     found = drop_interval([perfect], [Scores(fake, fake * 0.5, names)])
     open_ = 1 - 0.05 ** (1 / 6)
-    assert found == pytest.approx((0, -open_, open_, "exact bound"))
+    assert found[:3] == pytest.approx((0, -open_, open_))
+    assert found.kind == "exact bound"
+    # BOSC at 0.5: every fake is missed afterwards, by 1 each; the real ones lose nothing.
+    lost = drop_interval([perfect], [Scores(fake, fake * 0.5, names)], "bosc")
+    assert lost[:3] == pytest.approx((0.5, 0.5 - open_ / 2 - open_, 0.5 + open_ / 2))
+    assert lost.kind == "exact bound"
     with pytest.raises(ValueError, match="videos before and after the change are not the same"):
         drop_interval([perfect], [Scores(fake, fake * 1.0, [*names[:-1], "other"])])
     with pytest.raises(ValueError, match="1 sets of scores before and 0 after"):

@@ -32,7 +32,7 @@ from mcxlib.settings import matrix
 FORMAT = 1
 """Of the stored tables."""
 
-SAMPLES = {"demo": Sample(20, 4), "test": Sample(20, 1), "paper": Sample(40, 5)}
+SAMPLES = {"demo": Sample(20, 3), "test": Sample(20, 1), "paper": Sample(40, 5)}
 """preset -> its sample, for the reduced grid and the full one alike."""
 
 COLUMNS = (

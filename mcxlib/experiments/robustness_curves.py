@@ -19,13 +19,18 @@ from mcxlib.experiments.harm import FRAME, Sample
 UNITS = {"auc": 1, "bosc": 100}
 """Metrics, and what their fractions are multiplied by."""
 
-DRAWS = 1000
+DRAWS = 500
+"""Resamples of an interval."""
 
 
-def available(preset: str, seed: int = 0, **more: Any) -> list[RunConfig]:
-    """The runs of a preset's rows that have scores of harmed frames, in the order of the tables."""
-    every = robustness.runs(preset, full=True, seed=seed, **more)
-    return [config for config in every if robustness.stored(config) is not None]
+def with_others(studied: Sequence[RunConfig]) -> list[RunConfig]:
+    """``studied``, and the other rows of their preset that have scores of harmed frames, in the
+    order of the tables."""
+    preset, seed, videos = studied[0].preset, studied[0].seed, studied[0].data.videos
+    every = robustness.runs(preset, full=True, seed=seed, videos=videos)
+    known = {config.run_id for config in studied}
+    others = [config for config in every if config.run_id not in known]
+    return [*studied, *(one for one in others if robustness.stored(one) is not None)]
 
 
 def curves(
