@@ -277,6 +277,7 @@ def test_a_drop_is_over_the_frames_that_both_have(run):
 
 
 def test_numbers_are_those_of_the_stored_scores(run):
+    assert numbers.with_others([run]) == [run], "no other row has any"
     curve = numbers.curves([run], sample=TWO)
     table = robustness.stored(run, sample=TWO)
 
