@@ -416,7 +416,10 @@ def test_words_say_what_costs_whom_most():
         "detectors, and shifting the box by 0.1 of its side least, -0.050."
     )
     assert "A 0.123; B 0.077. 4 of 6 losses have an interval without 0." in seen[1]
-    assert seen[2].startswith("Changing the box alone costs -0.050 on the mean, changing the")
+    assert seen[2] == (
+        "Changing the box alone costs -0.050 of AUC and -5.0 points of BOSC at 0.5, changing the "
+        "picture 0.175 of AUC and 17.5 points of BOSC at 0.5."
+    )
     costs = numbers.costs(curve(TABLE)).set_index("Detector")
     assert costs.loc["B"].to_dict() == {
         "AUC as it is": "0.900 (0.800 to 1.000)",

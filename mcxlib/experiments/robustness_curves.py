@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from mcxlib import evaluate
@@ -206,8 +205,7 @@ def seen(table: pd.DataFrame) -> list[str]:
     of_kind = at.groupby("corruption", sort=False)["auc_drop"].mean()
     of_label = at.groupby("label", sort=False)["auc_drop"].mean()
     apart = int(((at["auc_drop_low"] > 0) | (at["auc_drop_high"] < 0)).sum())
-    box = at[at["corruption"].isin(corruptions.OF_BOX)]["auc_drop"]
-    picture = at[~at["corruption"].isin(corruptions.OF_BOX)]["auc_drop"]
+    of_box = at["corruption"].isin(corruptions.OF_BOX)
     levels = at.drop_duplicates("corruption").set_index("corruption")["level"]
     worst, mildest = (str(name) for name in (of_kind.idxmax(), of_kind.idxmin()))
     return [
@@ -217,9 +215,13 @@ def seen(table: pd.DataFrame) -> list[str]:
         "Mean loss over the stated levels: "
         + "; ".join(f"{label} {value:.3f}" for label, value in of_label.items())
         + f". {apart} of {len(at)} losses have an interval without 0.",
-        f"Changing the box alone costs {_mean(box)}, changing the picture {_mean(picture)}.",
+        f"Changing the box alone costs {_mean(at[of_box])}, changing the picture "
+        f"{_mean(at[~of_box])}.",
     ]
 
 
-def _mean(drops: pd.Series) -> str:
-    return f"{np.mean(drops):.3f} on the mean" if len(drops) else "nothing that was measured"
+def _mean(at: pd.DataFrame) -> str:
+    if at["auc_drop"].isna().all():
+        return "nothing that was measured"
+    auc, bosc = at["auc_drop"].mean(), at["bosc_drop"].mean()
+    return f"{auc:.3f} of AUC and {bosc:.1f} points of BOSC at 0.5"
