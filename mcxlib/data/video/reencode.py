@@ -17,9 +17,10 @@ FPS = 25
 def reencoded(frames: Iterable[np.ndarray], crf: int) -> Iterator[np.ndarray]:
     """RGB frames, uint8 (H, W, 3), as they come out of an H.264 file in 4:2:0 colour; lazily.
 
-    x264 with its defaults (preset medium, key frames where it likes), one thread, so that the same
-    frames give the same file. The file is held in memory, the frames are not. A row or column is
-    repeated where height or width is odd, and cut off again.
+    x264 with its defaults (preset medium, key frames where it likes), but without looking ahead:
+    what it then does with the macroblocks ("mbtree") has been seen to differ from call to call.
+    With one thread, the same frames give the same file. The file is held in memory, the frames are
+    not. A row or column is repeated where height or width is odd, and cut off again.
 
     Args:
         frames: in the order of time, all of one size.
@@ -52,8 +53,8 @@ def _encode(
         stream.options = {
             "crf": str(crf),
             "threads": "1",
-            # With x264's default lookahead threads the same frames can give different bytes.
-            "x264-params": "lookahead-threads=1:sync-lookahead=0",
+            # With x264's default lookahead the same frames can give different bytes.
+            "x264-params": "sync-lookahead=0:rc-lookahead=0:lookahead-threads=1",
         }
         stream.codec_context.thread_count = 1
         for place, image in enumerate(frames):
