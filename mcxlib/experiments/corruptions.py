@@ -60,7 +60,7 @@ CORRUPTIONS = {
         Corruption("jpeg", "JPEG", "quality of libjpeg", "JPEG of quality {}",
                    (90, 70, 50, 30, 10), (70, 30), 30, 1, 100, whole=True),
         Corruption("h264", "H.264", "CRF of x264", "H.264 at CRF {}",
-                   (23, 28, 33, 38, 43), (28, 38), 38, 0, 51, whole=True),
+                   (23, 30, 35, 40, 45), (30, 40), 40, 0, 51, whole=True),
         Corruption("resize", "shrunk and enlarged", "share of width and height",
                    "shrinking to {} of width and height", (0.75, 0.5, 0.35, 0.25), (0.5, 0.25),
                    0.5, 0.01, 1),
