@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mcxlib.experiments.robustness_command import robustness
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -452,6 +454,9 @@ def ablation(
     study.make(preset, chosen, retrain, workers or None, typer.echo, **more)
     found = study.results(preset, chosen, **more)
     _write_done(done, {"results": str(_content(found))})
+
+
+app.command()(robustness)
 
 
 @app.command()

@@ -9,6 +9,7 @@ the names of its files.
     scores/               a table and a note for each data set the tables need
     other_scores/         the same for everything else: other crops, other protocols, own videos
     features/             features of a sample of the scored frames
+    robustness/           scores of a sample of the test frames, harmed in several ways
     states/               what an interrupted training goes on from
 """
 
@@ -71,6 +72,10 @@ class RunFolder:
 
     def features(self, dataset: str) -> Path:
         return self.path / "features" / f"{dataset}.parquet"
+
+    def robustness(self, dataset: str, sample: str) -> Path:
+        """Scores under harm of the frames of a sample of a data set."""
+        return self.path / "robustness" / f"{dataset}_{sample}.parquet"
 
     def scored(self) -> list[Path]:
         """The tables of scores that are rows of the tables, in the order of their names."""

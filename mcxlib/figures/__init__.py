@@ -2,6 +2,7 @@
 
 from mcxlib.figures.charts import compare, forest, roc_curves, score_distributions, training_curves
 from mcxlib.figures.pictures import cam_grid, contact_sheet, tsne_panels
+from mcxlib.figures.robustness import harmed_faces, robustness
 from mcxlib.figures.study import ablation, gates
 from mcxlib.figures.style import COLORS, MARKERS, Look, Plate, looks, save, style
 
@@ -16,7 +17,9 @@ __all__ = [
     "contact_sheet",
     "forest",
     "gates",
+    "harmed_faces",
     "looks",
+    "robustness",
     "roc_curves",
     "save",
     "score_distributions",

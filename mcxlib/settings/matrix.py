@@ -72,6 +72,9 @@ ROWS = {
 ABLATION_SEEDS = {"paper": (0, 1, 2), "demo": (0, 1, 2), "test": (0,)}
 """preset -> seeds of the study of what pairing is worth."""
 
+_HARMED = (("mcx-api", "rgb"), ("xception", "rgb"), ("api-net", "rgb"))
+"""The method, the plain classifier with its backbone, the architecture it builds on."""
+
 FULL = {"demo": _LARGER}
 """preset -> the rows that only `make full` adds: they would not fit into a quarter of an hour."""
 
@@ -79,3 +82,8 @@ FULL = {"demo": _LARGER}
 def rows(preset: str, full: bool = False) -> tuple[Row, ...]:
     """The rows of a preset; with ``full``, those too that take longer."""
     return ROWS[preset] + (FULL.get(preset, ()) if full else ())
+
+
+def harmed(preset: str, full: bool = False) -> tuple[Row, ...]:
+    """The rows that the study of robustness looks at: a few, or with ``full`` all there are."""
+    return tuple(row for row in rows(preset, full) if full or row.key in _HARMED)
