@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mcxlib.outside.command import evaluate
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -423,6 +425,9 @@ def tables(
 def _home(preset: str, videos: str) -> str:
     usual = "distributed" if preset == "paper" else "rendered"
     return preset if videos in ("", usual) else f"{preset}-{videos}"
+
+
+app.command()(evaluate)
 
 
 @app.command()

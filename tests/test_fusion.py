@@ -49,7 +49,7 @@ def test_tables_of_single_detectors_become_one_and_what_is_lost_is_counted():
     assert found.left_out == {"closed": 2}
     by_id = whole.set_index("video_id")
     for row in found.test.itertuples():
-        assert (row.A, row.B) == tuple(by_id.loc[row.video_id, ["A", "B"]])
+        assert by_id.loc[row.video_id, ["A", "B"]].tolist() == [row.A, row.B]
 
 
 def test_points_use_the_threshold_of_validation_videos(scored):

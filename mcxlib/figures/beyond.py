@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from mcxlib.evaluate.metrics import auc
+from mcxlib.evaluate.points import roc
 from mcxlib.figures.style import (
     FAKE_COLOR,
     MEASURED_COLOR,
@@ -256,3 +258,41 @@ def _names(table: pd.DataFrame, column: str) -> list[str]:
 def _label_heights(axis, labels: list[str]) -> None:  # type: ignore[no-untyped-def]
     axis.set_yticks(range(len(labels)), labels)
     axis.set_ylim(len(labels) - 0.5, -0.5)
+
+
+def roc_of_sets(videos: pd.DataFrame, source: str = "", title: str = "") -> Plate:
+    """ROC curves, one a data set, with the point of the threshold 0.5.
+
+    Args:
+        videos: dataset, is_fake and fake_score, one row a video; data sets of one class have no
+            curve and are said to have none.
+        source: the data, for the mark under the axes.
+        title: of the panel.
+    """
+    said = []
+    with style():
+        figure = new_figure(4.8, 4.6)
+        axis = figure.subplots()
+        axis.plot([0, 1], [0, 1], ls=":", color="#999999", lw=1)
+        for place, (name, part) in enumerate(videos.groupby("dataset", sort=False)):
+            if part["is_fake"].nunique() < 2:
+                said.append(f"{name} of one class, no curve")
+                continue
+            curve = roc(part["is_fake"], part["fake_score"])
+            area = auc(part["is_fake"], part["fake_score"])
+            color, line = _SET_COLORS[place % 7], ("-", "--", "-.", ":")[place % 4]
+            axis.plot(curve.fpr, curve.tpr, line, color=color, lw=1.6, label=f"{name}: {area:.3f}")
+            at = int((curve.threshold <= 0.5).sum()) - 1
+            axis.plot(curve.fpr[at], curve.tpr[at], "o", color=color, ms=5, mec="white")
+            said.append(f"{name} {area:.3f}")
+        axis.set(xlabel="false positive rate", ylabel="true positive rate", title=title)
+        axis.set_aspect("equal")
+        axis.grid()
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(loc="lower right", title="AUC")
+        mark(figure, source)
+    alt = f"ROC curves{of(source)} with AUC by data set: {'; '.join(said)}; dots mark 0.5."
+    return Plate(figure, alt)
+
+
+_SET_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
