@@ -120,7 +120,9 @@ def test_temperatures_are_of_validation_videos_and_their_absence_has_a_reason(sc
     assert "separates all 120" in row["note"]
     assert np.isnan(row["ece_after"])
     assert row["ece_before"] > 0
-    assert rows.calibration_words(without)[-1].startswith("1 rows have no temperature")
+    assert rows.calibration_words(without)[-1].startswith(
+        "Without a temperature: noise (0.5 separates"
+    )
 
 
 def test_the_mean_and_stacking_are_those_of_scikit_learn(scored):

@@ -23,7 +23,7 @@ class BestOf(NamedTuple):
 
 
 def drawn_bosc(
-    bosc: float,
+    bosc: float | tuple[float, float],
     n_real: int,
     n_fake: int,
     detectors: int = 1,
@@ -33,28 +33,40 @@ def drawn_bosc(
 ) -> NDArray[np.float64]:
     """(draws, detectors): BOSCs on as many test sets of n_real + n_fake independent videos.
 
-    Every detector has ``bosc`` as its true sensitivity and specificity, and is tested on videos of
-    its own. Of all ways to divide a BOSC between the two, this one moves most where both classes
-    are equally many.
+    Every detector has the same true specificity and sensitivity, ``bosc`` if it is a pair, and is
+    tested on videos of its own. One number is taken for both: of all ways to divide a BOSC between
+    the two, this one moves most where both classes are equally many.
 
     Raises:
         ValueError: ``bosc`` outside [0, 1], or a number below 1.
     """
-    fraction("bosc", bosc)
+    rates = bosc if isinstance(bosc, tuple) else (bosc, bosc)
+    for rate in rates:
+        fraction("bosc", rate)
     for name, value in (("n_real", n_real), ("n_fake", n_fake), ("detectors", detectors)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, not {value}")
     rng = np.random.default_rng(seed)
-    found = [rng.binomial(n, bosc, (draws, detectors)) / n for n in (n_real, n_fake)]
-    return (found[0] + found[1]) / 2
+    real, fake = (
+        rng.binomial(n, rate, (draws, detectors)) / n
+        for n, rate in zip((n_real, n_fake), rates, strict=True)
+    )
+    return (real + fake) / 2
 
 
 def best_of(
-    detectors: int, bosc: float, n_real: int, n_fake: int, *, draws: int = DRAWS, seed: int = 0
+    detectors: int,
+    bosc: float | tuple[float, float],
+    n_real: int,
+    n_fake: int,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> BestOf:
     """What choosing the best of equal detectors on the test set gains: a gain of nothing, since
     all of them are as good on other videos. Args and errors as :func:`drawn_bosc`."""
-    best = drawn_bosc(bosc, n_real, n_fake, detectors, draws=draws, seed=seed).max(axis=1) - bosc
+    best = drawn_bosc(bosc, n_real, n_fake, detectors, draws=draws, seed=seed).max(axis=1)
+    best -= np.mean(bosc)
     low, high = np.quantile(best, [0.025, 0.975])
     return BestOf(float(best.mean()), float(low), float(high))
 

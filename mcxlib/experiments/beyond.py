@@ -38,10 +38,12 @@ def _thresholds(points: pd.DataFrame) -> str:
     if known.empty:
         return "Thresholds: no unseen set has both classes and a threshold."
     half, chosen, best = 100 * known[kinds].mean()
-    moved = "gains" if chosen > half else "loses"
+    moved = f"wins {chosen - half:.1f} of them back"
+    if chosen <= half:
+        moved = f"loses {half - chosen:.1f} more"
     return (
         f"Thresholds: on unseen sets the rows lose {best - half:.1f} points of BOSC to the fixed "
-        f"threshold 0.5; one chosen on validation videos {moved} {abs(chosen - half):.1f} of them."
+        f"threshold 0.5; one chosen on validation videos {moved}."
     )
 
 

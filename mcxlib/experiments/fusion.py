@@ -199,8 +199,9 @@ def halves(scored: Scored, names: list[str], rounds: int = 200, seed: int = 0) -
 
     Columns: dataset, detectors, n_real, n_fake (of a half), seen (mean over rounds of the picked
     one's BOSC where it was picked), other (on the other half), average (of all detectors there),
-    and simulated (points by which the best of as many equal detectors would stand above that
-    average by chance, :func:`mcxlib.evaluate.chance.best_of`). Fractions. A data set with fewer
+    and simulated (how far the best of as many detectors, all with that average's specificity and
+    sensitivity, would stand above it by chance, :func:`mcxlib.evaluate.chance.best_of`; that is
+    for each on videos of its own, on the same ones it is less). Fractions. A data set with fewer
     than two videos of a class is left out.
     """
     rng = np.random.default_rng(seed)
@@ -224,7 +225,8 @@ def halves(scored: Scored, names: list[str], rounds: int = 200, seed: int = 0) -
             found.append((here[best], there[best], there.mean()))
         seen, other, average = np.mean(found, axis=0)
         counts = {"n_real": int((~fake).sum()) // 2, "n_fake": int(fake.sum()) // 2}
-        gain = chance.best_of(len(names), average, **counts, draws=4000)
+        rates = float(right[~fake].mean()), float(right[fake].mean())
+        gain = chance.best_of(len(names), rates, **counts, draws=4000)
         rows.append(
             {"dataset": dataset, "detectors": len(names)}
             | counts

@@ -212,7 +212,7 @@ def calibration(scored: Scored) -> pd.DataFrame:
             fitted = fit_temperature(scored.validation["is_fake"], scored.validation[name])
             temperature, why = fitted.temperature, ""
         except ValueError as error:
-            temperature, why = float("nan"), f"no temperature: {error}"
+            temperature, why = float("nan"), str(error)
         for dataset in scored.datasets:
             part = scored.of(dataset)
             row = {"label": name, "dataset": dataset, "temperature": temperature, "note": why}
@@ -267,6 +267,6 @@ def calibration_words(table: pd.DataFrame) -> list[str]:
     without = table[table["temperature"].isna()].drop_duplicates("label")
     if len(without):
         said.append(
-            f"{len(without)} rows have no temperature: {'; '.join(dict.fromkeys(without['note']))}."
+            f"Without a temperature: {', '.join(without['label'])} ({without['note'].iloc[0]})."
         )
     return said

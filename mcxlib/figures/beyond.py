@@ -43,8 +43,9 @@ def thresholds(table: pd.DataFrame, source: str = "") -> Plate:
             lowest = 100 * cells[["bosc_half", "bosc_chosen"]].min(axis=1)
             axis.hlines(heights, lowest, 100 * cells["bosc_best"], color="#cccccc", lw=1)
             for column, (text, marker, color) in _KINDS.items():
-                size = 11 if marker == "|" else 4.5
-                axis.plot(100 * cells[column], heights, marker, color=color, ms=size, label=text)
+                size = {"|": 11, "s": 7.5}.get(marker, 4.5)
+                axis.plot(100 * cells[column], heights, marker, color=color, ms=size, label=text,
+                          mfc="none" if marker == "s" else color)  # fmt: skip
             axis.axvline(50, color="#999999", ls=":", lw=1)
             axis.set(title=name, xlabel="BOSC (%)")
             axis.grid(axis="x")
@@ -155,9 +156,9 @@ def fusion(table: pd.DataFrame, source: str = "") -> Plate:
                 part = table[(table["dataset"] == name) & (table["rule"] == rule)]
                 shift = 0.14 * (place - (len(rules) - 1) / 2)
                 height = [families.index(f) + shift for f in part["family"]]
-                axis.plot(
-                    part["auc"], height, _RULE_LOOKS[place % 5], color=color, ms=5, label=rule
-                )
+                looks = _RULE_LOOKS[place % 5]
+                size = 10 if looks == "|" else 5
+                axis.plot(part["auc"], height, looks, color=color, ms=size, label=rule)
             axis.set(title=name, xlabel="AUC")
             axis.grid(axis="x")
         _label_heights(axes[0], families)
@@ -230,20 +231,22 @@ def leads(table: pd.DataFrame) -> Plate:
         figure = new_figure(7.4, 1.3 + 0.29 * len(table))
         axis = figure.subplots()
         axis.barh(heights, 196 * np.sqrt(spread), color="#dddddd", height=0.7,
-                  label="reached by 95 % of equal detectors")  # fmt: skip
+                  label="95 % of equal detectors stay within")  # fmt: skip
         for verdict, color in zip(
             dict.fromkeys(table["verdict"]), (PAPER_COLOR, "#E69F00", MEASURED_COLOR, "#222222"),
             strict=False,
         ):  # fmt: skip
             rows = table[table["verdict"] == verdict]
-            axis.plot(rows["lead"], rows.index, "o", color=color, ms=5, label=verdict)
+            axis.plot(rows["lead"], rows.index, "o", color=color, ms=5, label=verdict,
+                      clip_on=False)  # fmt: skip
         axis.set_yticks(heights, texts)
         axis.set_ylim(len(table) - 0.5, -0.5)
         axis.set_xlabel("lead in BOSC (points), as printed")
         axis.grid(axis="x")
         figure.legend(loc="outside upper right", ncols=2)
         mark(figure, "the paper's tables; nothing measured here")
-    counts = ", ".join(f"{n} {v}" for v, n in table["verdict"].value_counts(sort=False).items())
+    verdicts = table["verdict"].value_counts()
+    counts = ", ".join(f"{verdict}: {n}" for verdict, n in verdicts.items())
     alt = (
         f"{len(table)} leads of the paper's best cells, from {table['lead'].min():.2f} to "
         f"{table['lead'].max():.2f} points, beside what equal detectors show by chance: {counts}."
