@@ -125,8 +125,8 @@ def paired_bootstrap(
     Real and fake videos are resampled apart, as in :func:`mcxlib.evaluate.bootstrap_interval`. A
     class whose videos all give the same difference (both right in all of them, say) leaves open
     what the exact bound there leaves open. The p-value is twice the smaller share of draws on
-    either side of 0, but never below 2 ** (1 - k) for k videos that are judged differently: so
-    often a coin thrown k times falls on one side.
+    either side of 0, and so never below 2 / (draws + 1); nor below 2 ** (1 - k) for k videos that
+    are judged differently, since so often a coin thrown k times falls on one side.
 
     Args:
         is_fake: (N,), bool or 0/1, a value a video.

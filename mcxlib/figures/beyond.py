@@ -128,6 +128,7 @@ def reliability(curves: pd.DataFrame, source: str = "") -> Plate:
             if len(part):
                 said.append(f"{name} {' and '.join(errors)}")
             axis.set(title=name, xlabel="score of fake", xlim=(0, 1), ylim=(0, 1))
+            axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
             axis.set_aspect("equal")
             axis.grid()
         axes[0].set_ylabel("share of fakes")
