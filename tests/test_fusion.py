@@ -3,15 +3,17 @@ that is chosen depends on a test video."""
 
 from types import SimpleNamespace
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
 
+from mcxlib import figures, paper
 from mcxlib.evaluate.calibration import fit_temperature
 from mcxlib.evaluate.paired import delong, holm, paired_bootstrap
-from mcxlib.experiments import fusion, rows
+from mcxlib.experiments import beyond, fusion, rows
 from mcxlib.experiments.rows import KEY, Scored
 
 NAMES = ["A", "B", "C", "noise"]
@@ -214,3 +216,96 @@ def test_the_best_on_one_half_is_no_better_on_the_other():
     assert "closed: the best of 8 on half of the videos" in fusion.halves_words(
         found.to_frame().T
     )[0]  # fmt: skip
+
+
+SOURCE = "synthetic demonstration data"
+
+
+def drawn(axis, marker):
+    """x and y of all points of one marker."""
+    lines = [line for line in axis.lines if line.get_marker() == marker]
+    return [(float(x), float(y)) for line in lines for x, y in zip(*line.get_data(), strict=True)]
+
+
+@pytest.fixture(scope="module")
+def found(scored):
+    calibration = rows.calibration(scored)
+    return {
+        "points": rows.points(scored, 200),
+        "compared": rows.comparisons(scored, "A", draws=200),
+        "curves": rows.reliability_curves(scored, calibration),
+        "fused": fusion.results(scored, {"some": NAMES}),
+        "halved": fusion.halves(scored, NAMES, rounds=20),
+    }
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda f, s: figures.thresholds(f["points"], s),
+        lambda f, s: figures.differences(f["compared"], "A", source=s),
+        lambda f, s: figures.reliability(f["curves"], s),
+        lambda f, s: figures.fusion(f["fused"], s),
+        lambda f, s: figures.halves(f["halved"], s),
+    ],
+)
+def test_figures_say_where_their_numbers_come_from(found, draw):
+    marked, plain = draw(found, SOURCE), draw(found, "")
+    texts = [text.get_text() for text in marked.figure.findobj(matplotlib.text.Text)]
+    assert f"Data: {SOURCE}" in texts
+    assert SOURCE in marked.alt
+    assert SOURCE not in plain.alt
+    assert marked.alt.endswith(".")
+    width, height = marked.figure.get_size_inches() * marked.figure.dpi
+    assert 200 < height <= width < 1200
+
+
+def test_figures_draw_the_numbers_of_their_tables(found):
+    plate = figures.thresholds(found["points"])
+    part = found["points"].query("dataset == 'unseen'")
+    across, down = zip(*drawn(plate.figure.axes[1], "s"), strict=True)
+    assert across == pytest.approx(100 * part["bosc_chosen"].to_numpy())
+    assert down == (0, 1, 2, 3)
+    plate = figures.differences(found["compared"], "A")
+    part = found["compared"].query("dataset == 'unseen' and metric == 'auc'")
+    kept = part[part["holm"] < 0.05]
+    filled = [
+        line for line in plate.figure.axes[1].lines if line.get_markerfacecolor() == "#0072B2"
+    ]
+    assert sorted(filled[-1].get_xdata()) == sorted(kept["estimate"])
+    plate = figures.fusion(found["fused"])
+    part = found["fused"].query(f"dataset == 'unseen' and rule == '{fusion.STACKED}'")
+    assert drawn(plate.figure.axes[1], "D")[0][0] == part["auc"].iloc[0]
+    leads = paper.leads(draws=500)
+    plate = figures.leads(leads)
+    points = [x for x, _ in drawn(plate.figure.axes[0], "o")]
+    assert sorted(points) == sorted(leads["lead"])
+    # 95 % of the normal distribution: KoDF's two equal detectors at 81.13 %, 265 + 734 videos.
+    number = int(leads.index[leads["test_set"] == "KoDF"][0])
+    width = plate.figure.axes[0].patches[number].get_width()
+    assert width == pytest.approx(196 * (0.8113 * 0.1887 * (1 / 265 + 1 / 734) / 2) ** 0.5)
+    empty = figures.reliability(found["curves"].iloc[:0])
+    assert "no row has a temperature" in empty.alt
+
+
+def test_what_was_seen_is_said_whichever_way_it_falls(found):
+    said = beyond.saw(found["points"], found["compared"], found["fused"], ["unseen"])
+    part = 100 * found["points"].query("dataset == 'unseen'")[
+        ["bosc_half", "bosc_chosen", "bosc_best"]
+    ].mean()  # fmt: skip
+    lost, moved = part["bosc_best"] - part["bosc_half"], part["bosc_chosen"] - part["bosc_half"]
+    assert f"lose {lost:.1f} points" in said[0]
+    assert ("of them back" in said[0]) == (moved > 0)
+    kept = found["compared"].query("metric == 'auc' and holm < 0.05")
+    assert f"{len(kept)} of 6 (0 above it, {len(kept)} below)" in said[1]
+    assert len(kept) > 0
+    none = found["compared"].assign(holm=1.0)
+    assert beyond.saw(found["points"], none, found["fused"], ["unseen"])[1].endswith("none of 6.")
+    worse = found["points"].assign(bosc_chosen=found["points"]["bosc_half"] - 0.02)
+    assert "loses 2.0 more" in beyond.saw(worse, none, found["fused"], ["unseen"])[0]
+    gaps = found["fused"].query("dataset == 'unseen'").set_index("rule")["gap"]
+    best = gaps[list(fusion.RULES[1:])].idxmax()
+    assert f"the best on unseen sets ({best}, some) is {gaps[best]:+.3f}" in said[2]
+    assert "no unseen set has both" in beyond.saw(
+        found["points"], found["compared"], found["fused"].iloc[:0], []
+    )[2]  # fmt: skip
