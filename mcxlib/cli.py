@@ -474,7 +474,7 @@ def figures(preset: Preset = "demo", videos: Videos = "", output: Output = None)
 
 @app.command()
 def notebook(
-    name: Annotated[str, typer.Argument(help="00_method, 01_data, 02_train, ... 07_ablation")],
+    name: Annotated[str, typer.Argument(help="00_method, 01_data, 02_train, ... 09_your_video")],
     output: Annotated[Path | None, typer.Option(help="where the executed notebook goes")] = None,
     preset: Preset = "demo",
 ) -> None:

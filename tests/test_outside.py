@@ -196,6 +196,28 @@ def test_unknown_videos_are_passed_over_only_if_asked(home, known, tmp_path):
         mcx("--scores", tmp_path / "nowhere.csv")
 
 
+def test_what_it_was_trained_on_is_compared_with_what_it_is_tested_on(home, known, tmp_path):
+    file = written(tmp_path, known)
+    test = known[(known["of"] == CELEB) & (known["split"] == "test")]
+    train = known[(known["of"] == FF) & (known["split"] == "train")]
+    listed = tmp_path / "trained_on.csv"
+    train[["video_id"]].to_csv(listed, index=False)
+    said = mcx("--scores", file, "--seen", listed, "--output", tmp_path / "out")
+    assert f"none of the 14 test videos is among the {len(train)} it was trained on" in said
+    pd.concat([train, test[:2]])[["path"]].assign(dataset="").to_csv(listed, index=False)
+    with open(listed, "a") as more:
+        more.write("somewhere/else.mp4,\n")
+    said = mcx("--scores", file, "--seen", listed, "--output", tmp_path / "out")
+    assert "LEAK: it was trained on 2 of the 14 test videos" in said
+    assert test["video_id"].iloc[0] in said
+    # Two celebrities of the eight that are seen: targets id51 to id57, and id0 as a donor.
+    assert f"{CELEB}: people in both train / test: 2 of 8" in said
+    assert "1 left out, trained on, no video known here: somewhere/else.mp4" in said
+    listed.write_text("name\nx\n")
+    with pytest.raises(ValueError, match=r"trained_on.csv lacks the column path or video_id"):
+        mcx("--scores", file, "--seen", listed)
+
+
 def test_one_class_leaves_empty_cells_with_the_reason(home, known, tmp_path):
     file = written(tmp_path, known)
     table = pd.read_csv(file)

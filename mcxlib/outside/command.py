@@ -35,6 +35,9 @@ def evaluate(
     videos: Annotated[
         str, typer.Option(help="rendered or distributed ($MCX_VIDEOS); by default as the preset")
     ] = "",
+    seen: Annotated[
+        Path | None, typer.Option(help="CSV or Parquet: path or video_id of what it was trained on")
+    ] = None,
     seconds: Annotated[float, typer.Option(help="for one video, of --model")] = 60.0,
     skip_unknown: Annotated[
         bool, typer.Option("--skip-unknown", help="pass over scores of videos not known here")
@@ -45,6 +48,8 @@ def evaluate(
     if (scores is None) == (model is None):
         raise ValueError("give either --scores FILE or --model FILE.py")
     typer.echo(f"evaluating {scores or model}", err=True)
+    import pandas as pd
+
     from mcxlib.config import load_data
     from mcxlib.outside import report as reports
     from mcxlib.pipeline.data import home_of, name_of
@@ -58,9 +63,12 @@ def evaluate(
         scored, lost = _of_table(scores, sources, skip_unknown)
     else:
         scored, lost = _of_model(given, sources, trained_on, seconds)
-    made = reports.make(
-        name or given.stem, scored, {n: s.manifest for n, s in sources.items()}, trained_on, lost
-    )
+    known = None
+    if seen is not None:
+        known, gone = _seen(seen, sources)
+        lost = pd.concat([lost, gone], ignore_index=True)
+    manifests = {n: s.manifest for n, s in sources.items()}
+    made = reports.make(name or given.stem, scored, manifests, trained_on, lost, seen=known)
     for line in [*reports.lines(made), *absent]:
         typer.echo(line)
     folder = output or paths.results(home_of(data)) / "evaluate" / made.name
@@ -103,6 +111,17 @@ def _of_table(
     table = tables.read(file)
     found = tables.match(table, sources, file.parent, skip_unknown=skip_unknown)
     lost = [(name, "", "no video known here") for name in found.unknown]
+    return found.videos, pd.DataFrame(lost, columns=list(_COLUMNS), dtype=str)
+
+
+def _seen(file: Path, sources: dict[str, Source]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The same of a list of what a detector was trained on; it may name other data sets' videos."""
+    import pandas as pd
+
+    from mcxlib.outside import scores as tables
+
+    found = tables.match(tables.read_names(file), sources, file.parent, skip_unknown=True)
+    lost = [(name, "", "trained on, no video known here") for name in found.unknown]
     return found.videos, pd.DataFrame(lost, columns=list(_COLUMNS), dtype=str)
 
 

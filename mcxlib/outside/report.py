@@ -51,6 +51,7 @@ def make(
     trained_on: str,
     left_out: pd.DataFrame,
     *,
+    seen: pd.DataFrame | None = None,
     draws: int = 2000,
 ) -> Report:
     """Evaluate scores video by video.
@@ -62,6 +63,8 @@ def make(
         trained_on: the data set that the detector was trained on: the first row, and the one whose
             validation videos, where they were scored too, choose threshold and temperature.
         left_out: what is known to be left out so far; columns what, dataset, reason.
+        seen: manifest rows of what the detector was trained on; None if that is not known, and then
+            the leaks are those between the parts of the data sets' own protocols.
         draws: of the intervals.
 
     Raises:
@@ -82,6 +85,8 @@ def make(
     )
     test = pd.concat([test[test["dataset"] == n] for n in order], ignore_index=True)
     chosen, temperature, notes = _fitted(validation, trained_on)
+    if seen is not None:
+        notes.insert(0, _seen_words(seen, test))
     table = operating_table(test, chosen, draws=draws)
     table.insert(1, "role", np.where(table["dataset"] == trained_on, SEEN, HELD_OUT))
     counts = _test_videos(manifests)
@@ -94,7 +99,7 @@ def make(
         table=_with_mean(table),
         manipulations=_by_manipulation(test),
         videos=test,
-        leaks=_leaks({n: manifests[n] for n in order}),
+        leaks=_leaks({n: manifests[n] for n in order} if seen is None else _parts(seen, test)),
         left_out=every,
         chosen=chosen,
         temperature=temperature,
@@ -166,6 +171,30 @@ def _with_mean(table: pd.DataFrame) -> pd.DataFrame:
     row = {"dataset": f"mean of {len(held_out)}", "role": HELD_OUT, "note": "", **mean}
     row |= {name: int(held_out[name].sum()) for name in ("n_real", "n_fake", "not_judged")}
     return pd.concat([table, pd.DataFrame([row])], ignore_index=True)
+
+
+def _parts(seen: pd.DataFrame, test: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """What was trained on and what is tested, as two parts of each data set."""
+    return {
+        name: pd.concat([seen[seen["dataset"] == name].assign(split="train"), part])
+        for name, part in test.groupby("dataset", sort=False)
+    }
+
+
+def _seen_words(seen: pd.DataFrame, test: pd.DataFrame) -> str:
+    """Whether test videos are among those trained on, by name or as a copy."""
+    keys = ["dataset", "video_id"]
+    same = test[keys].merge(seen[keys], on=keys)["video_id"].tolist()
+    known = set(seen["content"]) - {""}
+    copies = test.loc[test["content"].isin(known), "video_id"].tolist()
+    found = list(dict.fromkeys([*same, *copies]))
+    if not found:
+        return f"none of the {len(test)} test videos is among the {len(seen)} it was trained on"
+    some = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+    return (
+        f"LEAK: it was trained on {len(found)} of the {len(test)} test videos, or on copies of "
+        f"them ({some}): their scores say nothing about new videos"
+    )
 
 
 def _by_manipulation(test: pd.DataFrame) -> pd.DataFrame:

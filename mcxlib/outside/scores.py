@@ -18,6 +18,11 @@ REMEDY = (
     "fake) and path or video_id, one row a video; and dataset where an id is of several"
 )
 
+REMEDY_NAMES = (
+    "What a detector was trained on is a CSV or Parquet file with the column path or video_id, one "
+    "row a video; and dataset where an id is of several"
+)
+
 
 class Source(NamedTuple):
     """One data set: its manifest and where its videos lie."""
@@ -68,14 +73,28 @@ def read(path: Path) -> pd.DataFrame:
     return pd.DataFrame({"name": table[name].str.strip(), "dataset": said, "score": values})
 
 
-def _column(path: Path, table: pd.DataFrame, names: tuple[str, ...]) -> str:
+def read_names(path: Path) -> pd.DataFrame:
+    """A list of videos, in the columns of :func:`read`; every score is NaN.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a table, or without a column path or video_id.
+    """
+    table = given.table_of(path, (), REMEDY_NAMES)
+    name = _column(path, table, ("path", "video_id"), REMEDY_NAMES)
+    said = table["dataset"].str.strip() if "dataset" in table else ""
+    names = pd.DataFrame({"name": table[name].str.strip(), "dataset": said, "score": np.nan})
+    return names.drop_duplicates(ignore_index=True)
+
+
+def _column(path: Path, table: pd.DataFrame, names: tuple[str, ...], remedy: str = REMEDY) -> str:
     for name in names:
         if name in table:
             return name
     shown = ", ".join(map(str, table.columns))[:80]
     raise ValueError(
         f"{given.escaped(path)} lacks the column {' or '.join(names)}; its columns are {shown!r}. "
-        f"{REMEDY}"
+        f"{remedy}"
     )
 
 
