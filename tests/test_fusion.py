@@ -65,6 +65,10 @@ def test_points_use_the_threshold_of_validation_videos(scored):
     expected = balanced_accuracy_score(part["is_fake"], part["A"] > row["threshold"])
     assert row["bosc_chosen"] == pytest.approx(expected)
     assert row["auc"] == pytest.approx(roc_auc_score(part["is_fake"], part["A"]))
+    shown = rows.points_shown(table.reset_index()).set_index(["Row", "Data set"])
+    assert shown.loc[("A", "unseen"), "BOSC at 0.5 / chosen / best"].split(" / ")[1] == (
+        f"{100 * expected:.1f}"
+    )
     said = rows.points_words(table.reset_index())
     mean = 100 * np.mean([
         balanced_accuracy_score(part["is_fake"], part[name] > 0.5) for name in NAMES

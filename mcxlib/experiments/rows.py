@@ -112,6 +112,34 @@ def points(scored: Scored, draws: int = 2000) -> pd.DataFrame:
     ]
 
 
+def points_shown(table: pd.DataFrame) -> pd.DataFrame:
+    """:func:`points` to print: a row a detector and data set, rates in percent."""
+
+    def percent(row: pd.Series, *names: str) -> str:
+        return " / ".join("–" if np.isnan(row[n]) else f"{100 * row[n]:.1f}" for n in names)
+
+    rows = []
+    for _, row in table.iterrows():
+        auc = "–" if np.isnan(row["auc"]) else f"{row['auc']:.3f}"
+        if not np.isnan(row["auc_low"]):
+            auc += f" ({row['auc_low']:.3f} to {row['auc_high']:.3f})"
+        rows.append(
+            {
+                "Row": row["label"],
+                "Data set": row["dataset"],
+                "AUC": auc,
+                "EER": percent(row, "eer"),
+                "found at 1 / 10 % false alarms": percent(row, "tpr_at_1", "tpr_at_10"),
+                "BOSC at 0.5 / chosen / best": percent(
+                    row, "bosc_half", "bosc_chosen", "bosc_best"
+                ),
+            }
+        )
+        if row["note"]:
+            rows[-1]["AUC"] += f"; {row['note']}"
+    return pd.DataFrame(rows)
+
+
 def points_words(table: pd.DataFrame) -> list[str]:
     """What fixed and chosen thresholds cost, a sentence a data set."""
     said = []
