@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mcxlib.experiments.robustness_command import robustness
+from mcxlib.outside.command import evaluate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -427,6 +428,9 @@ def _home(preset: str, videos: str) -> str:
     return preset if videos in ("", usual) else f"{preset}-{videos}"
 
 
+app.command()(evaluate)
+
+
 @app.command()
 def ablation(
     preset: Preset = "demo",
@@ -474,7 +478,7 @@ def figures(preset: Preset = "demo", videos: Videos = "", output: Output = None)
 
 @app.command()
 def notebook(
-    name: Annotated[str, typer.Argument(help="00_method, 01_data, 02_train, ... 07_ablation")],
+    name: Annotated[str, typer.Argument(help="00_method, 01_data, 02_train, ... 09_your_video")],
     output: Annotated[Path | None, typer.Option(help="where the executed notebook goes")] = None,
     preset: Preset = "demo",
 ) -> None:

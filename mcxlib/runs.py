@@ -5,6 +5,7 @@ the names of its files.
     weights.safetensors   the network that was selected, with its card
     history.parquet       a row a step
     videos.parquet        what it was trained and selected on, by video and content
+    validation.parquet    scores of the validation frames by those weights
     provenance.json       written last: with it, the run is finished
     scores/               a table and a note for each data set the tables need
     other_scores/         the same for everything else: other crops, other protocols, own videos
@@ -51,6 +52,10 @@ class RunFolder:
     @property
     def videos(self) -> Path:
         return self.path / "videos.parquet"
+
+    @property
+    def validation(self) -> Path:
+        return self.path / "validation.parquet"
 
     @property
     def provenance(self) -> Path:

@@ -6,6 +6,7 @@ import math
 import os
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -19,7 +20,8 @@ from mcxlib.detectors import mcx_api
 from mcxlib.engine import processes, progress, schedule, session
 from mcxlib.engine.score import GROUP, score_rows
 from mcxlib.engine.session import Diverged, Step
-from mcxlib.files import OutOfSpace, read_json
+from mcxlib.files import OutOfSpace, digest, read_json
+from mcxlib.schemas import read_note, read_scores
 
 
 @pytest.fixture
@@ -77,6 +79,11 @@ def test_it_learns_and_the_stored_weights_are_the_selected_ones(run, crop_tables
         for name in CLASSES[1:]
     ]
     assert np.mean(aucs) == pytest.approx(history["val_auc"].max(), abs=1e-6)
+    # What was kept of the validation are the scores of these weights, to the last bit.
+    kept = read_scores(folder / "validation.parquet")
+    pd.testing.assert_frame_equal(kept, scores, check_exact=True)
+    note = read_note(folder / "validation.parquet")
+    assert note["weights_sha256"] == digest(folder / "weights.safetensors")
     assert np.mean(aucs) > 0.95
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
@@ -107,6 +108,34 @@ def test_videos_that_a_run_was_trained_on_are_not_scored(home, video):
     shutil.copy(source, home / "mine/fake/found on the web.mp4")
     with pytest.raises(ValueError, match=r"on 1 of these 7 videos, or on copies.*found on the web"):
         pipeline.ensure_scores(config, str(home / "mine"), workers=1)
+
+
+def test_validation_scores_are_kept_by_training_and_made_once_for_older_runs(home, video):
+    faceforensics(home, video)
+    config = load("paper", **SMALL)
+    folder = pipeline.run_folder(config)
+    with pytest.raises(FileNotFoundError, match=r"no finished weights.*mcx train --preset paper"):
+        pipeline.ensure_validation(config)
+    pipeline.ensure_run(config, workers=1)
+    kept = pipeline.ensure_validation(config)
+    assert set(kept["target_id"]) == {"720"}
+    assert set(kept["split"]) == {"val"}
+    written = folder.validation.stat().st_mtime_ns
+    folder.validation.rename(folder.path / "before.parquet")
+    assert pipeline.stored_validation(config) is None
+    pd.testing.assert_frame_equal(pipeline.ensure_validation(config), kept)
+    assert folder.validation.stat().st_mtime_ns > written
+    # Scores of other weights are none of this run's.
+    weights = load_file(folder.weights)
+    before = folder.weights.read_bytes()
+    with safe_open(folder.weights, "pt") as file:
+        note = file.metadata()
+    save_file({k: v + 0.1 for k, v in weights.items()}, folder.weights, note)
+    assert pipeline.stored_validation(config) is None
+    other = pipeline.ensure_validation(config)
+    assert (other["fake_score"] != kept["fake_score"]).any()
+    folder.weights.write_bytes(before)
+    assert pipeline.stored_validation(config) is None
 
 
 def test_another_protocol_is_another_file_and_no_row(home, video):

@@ -189,7 +189,7 @@ def test_nothing_is_left_behind(runs):
     }
     assert left == whole == {
         "config.json", "weights.safetensors", "history.parquet", "videos.parquet", "tensorboard",
-        "provenance.json",
+        "provenance.json", "validation.parquet",
     }  # fmt: skip
 
 

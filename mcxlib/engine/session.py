@@ -40,8 +40,10 @@ from mcxlib.engine.score import GROUP, score_rows
 from mcxlib.evaluate import metrics, operating
 from mcxlib.evaluate.thresholds import best_threshold
 from mcxlib.files import clear_partial, space_explained, write_json, write_parquet
+from mcxlib.files import digest as digest_of_file
 from mcxlib.method.sampler import BalancedBatchSampler, PairedBatchSampler
 from mcxlib.runs import RunFolder
+from mcxlib.schemas import write_scores
 from mcxlib.settings.recipe import digest
 
 LOOK_STEPS = 50
@@ -426,6 +428,7 @@ class Session:
             self.at.best = found[self.config.train.selection]
             if self.crew.rank == 0:
                 weights.save(self.folder.weights, self.model, self._card(scores, found))
+                self._keep_validation(scores)
             told["selected"] = 1.0
         self.history.validated(**told)
 
@@ -452,6 +455,18 @@ class Session:
         )
         self.at.flop += own.attrs["flop"] * self.crew.size
         return pd.concat(self.crew.collect(own), ignore_index=True)
+
+    def _keep_validation(self, scores: pd.DataFrame) -> None:
+        """What thresholds, temperatures and fusions are fitted on, which never are test scores."""
+        write_scores(
+            self.folder.validation,
+            scores,
+            self.model.score_kind,
+            dataset=str(scores["dataset"].iloc[0]),
+            classes=list(self.data.classes),
+            video_rule=self.model.video_rule,
+            weights_sha256=digest_of_file(self.folder.weights),
+        )
 
     def _card(self, scores: pd.DataFrame, found: dict[str, float]) -> weights.Card:
         counts = {s: len(self.data.part(s)) for s in ("train", "val")}

@@ -1,5 +1,14 @@
 """Figures: data in, a :class:`Plate` out (the figure and one sentence that says what it shows)."""
 
+from mcxlib.figures.beyond import (
+    differences,
+    fusion,
+    halves,
+    leads,
+    reliability,
+    roc_of_sets,
+    thresholds,
+)
 from mcxlib.figures.charts import compare, forest, roc_curves, score_distributions, training_curves
 from mcxlib.figures.pictures import cam_grid, contact_sheet, tsne_panels
 from mcxlib.figures.robustness import harmed_faces, robustness
@@ -15,15 +24,22 @@ __all__ = [
     "cam_grid",
     "compare",
     "contact_sheet",
+    "differences",
     "forest",
+    "fusion",
     "gates",
+    "halves",
     "harmed_faces",
+    "leads",
     "looks",
+    "reliability",
     "robustness",
     "roc_curves",
+    "roc_of_sets",
     "save",
     "score_distributions",
     "style",
+    "thresholds",
     "training_curves",
     "tsne_panels",
 ]

@@ -10,6 +10,7 @@ from mcxlib.paper.audit import (
     pair_bounds,
     text_claims,
 )
+from mcxlib.paper.survival import best_of_eight, leads
 from mcxlib.paper.tables import (
     CROSS_DATASETS,
     MANIPULATIONS,
@@ -29,10 +30,12 @@ __all__ = [
     "MANIPULATIONS",
     "Entry",
     "averages",
+    "best_of_eight",
     "clean_label",
     "contradictions",
     "dented_pairs",
     "entry",
+    "leads",
     "off_grid",
     "pair_bounds",
     "printed_label",

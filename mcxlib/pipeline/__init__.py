@@ -18,6 +18,7 @@ _HOMES = {
     ),
     "runs": ("check_retrain", "ensure_run", "run_folder", "run_recipe", "start_weights"),
     "scores": ("ensure_features", "ensure_scores", "stored_scores"),
+    "validation": ("ensure_validation", "stored_validation"),
 }
 """Submodule -> the names it gives; imported when first asked for, since runs bring torch along."""
 

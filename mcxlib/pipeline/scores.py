@@ -122,7 +122,7 @@ def _score(
         if not _is_current(folder, path, config, cut, dataset):
             note = _note(path)
             note.unlink(missing_ok=True)
-            table, kind = _compute(config, folder, rows, at, made_from, path, loader_workers)
+            table, kind = compute(config, folder, rows, at, made_from, path, loader_workers)
             schemas.write_scores(
                 path,
                 table,
@@ -153,15 +153,16 @@ def videos_left_out(
     return {str(reason): int(n) for reason, n in counts.items()}
 
 
-def _compute(
+def compute(
     config: RunConfig,
     folder: runs.RunFolder,
     rows: pd.DataFrame,
     at: data_steps.Plan,
     made_from: dict[str, Any],
     path: Path,
-    loader_workers: int,
+    loader_workers: int = 0,
 ) -> tuple[pd.DataFrame, str]:
+    """Scores of rows by a run's weights, and what they are; parts are kept beside ``path``."""
     import torch
 
     from mcxlib import weights

@@ -1,0 +1,1 @@
+"""Anybody's detector: its scores, or the file that makes them, through the same evaluation."""

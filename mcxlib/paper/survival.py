@@ -1,0 +1,173 @@
+"""Which of the paper's best cells survive test sets of its size: simulated from binomial counts.
+
+The paper prints the best cell of a column in bold. What it rests on are a few hundred videos; how
+far a BOSC moves with them is known from their number alone.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pandas as pd
+
+from mcxlib.evaluate import chance
+from mcxlib.paper import tables
+
+LEVEL = 0.05
+
+
+class Size(NamedTuple):
+    """How many independent videos of each class a printed number rests on."""
+
+    n_real: int
+    n_fake: int
+    where: str
+    """Where the numbers come from, or what was assumed."""
+
+
+_IDS = "ids from 800 on: 200 videos of each kind; frames of one video are not independent"
+
+SIZES = {
+    **{(1, name): Size(200, 200, _IDS) for name in tables.MANIPULATIONS},
+    (1, "Average"): Size(200, 800, f"{_IDS}; the same real ones for all four"),
+    (3, "FakeAV"): Size(250, 250, "500 videos, here taken to be half real: not printed"),
+    (3, "KoDF"): Size(265, 734, "section 4.1"),
+    (3, "Celeb-DF"): Size(
+        170, 1051,
+        "id51 to id61 of 59 celebrities with 590 and 5,639 videos, if each has as many, and "
+        "YouTube's 240 to 299: an estimate",
+    ),
+}  # fmt: skip
+"""(table, column) -> its test set. Table 2 repeats the average of Table 1."""
+
+SURVIVES = "survives"
+NESTED = "only if errors are nested"
+LOST = "does not survive"
+TIE = "a tie"
+
+
+def leads(draws: int = chance.DRAWS) -> pd.DataFrame:
+    """The best BOSC of each column against its runner-up and against the best of the others.
+
+    ``against`` "second" is the next row, "others" the best row that is not the paper's own (only
+    where the best row is), and "both" where these two are one. Three questions of each lead, none
+    of which needs more than the printed digits and the number of test videos:
+
+    - ``p_equal``: how often two equal detectors (both at the mean of the two numbers), each tested
+      on videos of its own, are at least this far apart.
+    - ``p_nested``: the same at best for the lead, if on the same videos the better detector is
+      right wherever the other one is: the lead then is k videos more, and all k fall on its side
+      by chance in 2 ** (1 - k) of all cases. What the paper knew and did not print lies between.
+    - ``turned``: how often other test videos of the same number would put the runner-up level or
+      ahead, if both numbers were the truth.
+
+    ``verdict``: "survives" if ``p_equal`` is below 0.05, "only if errors are nested" if just
+    ``p_nested`` is, "a tie" if there is no lead, else "does not survive".
+
+    Columns: table, test_set, against, best, bosc, other, bosc_other, lead (points), n_real,
+    n_fake, p_equal, p_nested, turned, verdict.
+    """
+    rows = []
+    for (number, test_set), size in SIZES.items():
+        source = tables.table1() if number == 1 else tables.table3()
+        column = source[source["test_set"] == test_set].dropna(subset=["bosc"])
+        column = column.sort_values("bosc", ascending=False, kind="stable")
+        best, rest = column.iloc[0], column.iloc[1:]
+        for against, other in _rivals(best, rest).items():
+            row = {"table": number, "test_set": test_set, "against": against}
+            rows.append(row | _lead(best, other, size, draws))
+    return pd.DataFrame(rows)
+
+
+def _rivals(best: pd.Series, rest: pd.DataFrame) -> dict[str, pd.Series]:
+    second = rest.iloc[0]
+    if best["origin"] != "proposed":
+        return {"second": second}
+    if second["origin"] != "proposed":
+        return {"both": second}
+    return {"second": second, "others": rest[rest["origin"] != "proposed"].iloc[0]}
+
+
+def _lead(best: pd.Series, other: pd.Series, size: Size, draws: int) -> dict:
+    first, second = best["bosc"] / 100, other["bosc"] / 100
+    lead = first - second
+    counts = {"n_real": size.n_real, "n_fake": size.n_fake}
+    equal = chance.chance_of_lead(lead, 2, (first + second) / 2, **counts, draws=draws)
+    # Of one class alone, the larger: then the lead is the most videos, which is best for it.
+    more = round(2 * lead * max(counts.values()))
+    nested = min(1.0, 2.0 ** (1 - more))
+    verdict = SURVIVES if equal < LEVEL else NESTED if nested < LEVEL else LOST if lead else TIE
+    return {
+        "best": best["label"],
+        "bosc": best["bosc"],
+        "other": other["label"],
+        "bosc_other": other["bosc"],
+        "lead": 100 * lead,
+        **counts,
+        "p_equal": equal,
+        "p_nested": nested,
+        "turned": chance.chance_of_turning(first, second, **counts, draws=draws),
+        "verdict": verdict,
+    }
+
+
+def best_of_eight(draws: int = chance.DRAWS) -> pd.DataFrame:
+    """What Table 3's eight proposed rows would show if all of them were equal.
+
+    Columns: test_set, rows, mean (of their printed BOSCs, percent), best and lead (printed, of the
+    best of them over the second), gain, gain_low, gain_high (points by which the best of so many
+    equal detectors stands above the mean by chance, and the middle 95 %), p_lead (how often it
+    leads the second by the printed lead or more).
+    """
+    found = []
+    table = tables.table3().query("origin == 'proposed'")
+    for test_set, part in table.groupby("test_set", sort=False):
+        size = SIZES[(3, str(test_set))]
+        printed = part["bosc"].sort_values(ascending=False).to_numpy() / 100
+        counts = {"n_real": size.n_real, "n_fake": size.n_fake, "draws": draws}
+        mean, lead = float(printed.mean()), printed[0] - printed[1]
+        gain = chance.best_of(len(part), mean, **counts)
+        found.append(
+            {
+                "test_set": test_set,
+                "rows": len(part),
+                "mean": 100 * mean,
+                "best": 100 * printed[0],
+                "lead": 100 * lead,
+                "gain": 100 * gain.mean,
+                "gain_low": 100 * gain.low,
+                "gain_high": 100 * gain.high,
+                "p_lead": chance.chance_of_lead(lead, len(part), mean, **counts),
+            }
+        )
+    return pd.DataFrame(found)
+
+
+def words(table: pd.DataFrame) -> list[str]:
+    """What :func:`leads` says, a sentence a verdict."""
+    said = []
+    for verdict in (SURVIVES, NESTED, LOST, TIE):
+        part = table[table["verdict"] == verdict]
+        cells = "; ".join(
+            f"{row.test_set}, {row.best} over {row.other} by {row.lead:.2f} points (equal "
+            f"detectors: {_percent(row.p_equal)})"
+            for row in part.itertuples()
+        )
+        if len(part):
+            said.append(f"{verdict.capitalize()} ({len(part)} of {len(table)}): {cells}.")
+    return said
+
+
+def best_of_eight_words(table: pd.DataFrame) -> list[str]:
+    """What :func:`best_of_eight` says, a sentence a test set."""
+    return [
+        f"{row.test_set}: the best of {row.rows} equal detectors at {row.mean:.1f} % would stand "
+        f"{row.gain:.1f} points above that by chance ({row.gain_low:.1f} to {row.gain_high:.1f}); "
+        f"the printed best stands {row.best - row.mean:.1f} above the mean of all, and leads the "
+        f"second by {row.lead:.2f} points, which of equal ones {_percent(row.p_lead)} would."
+        for row in table.itertuples()
+    ]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if share >= 1e-3 else "fewer than 0.1 %"
