@@ -426,6 +426,19 @@ def _home(preset: str, videos: str) -> str:
 
 
 @app.command()
+def claims(preset: Preset = "demo", videos: Videos = "", output: Output = None) -> None:
+    """Judge the paper's claims: by its own tables, and by what was measured here."""
+    typer.echo(f"claims, preset {preset}", err=True)
+    from mcxlib import claims as judged
+    from mcxlib.settings import paths
+
+    config = _config(preset, videos=videos)
+    folder = output or paths.results(_home(preset, videos)) / "tables"
+    for path in judged.write(judged.material(config), folder):
+        typer.echo(path)
+
+
+@app.command()
 def ablation(
     preset: Preset = "demo",
     seeds: Annotated[

@@ -31,6 +31,9 @@ if "--done" in words:
 elif words[0] == "tables":
     for name in ("1.csv", "2.csv", "3.csv", "1.md", "2.md", "3.md", "1_rates.csv", "3_rates.csv"):
         (value("--output") / f"table{name}").write_text("a")
+elif words[0] == "claims":
+    for kind in ("csv", "json", "md"):
+        (value("--output") / f"claims.{kind}").write_text("a")
 elif words[0] == "figures":
     for name in ("preview", "tsne", "layercam", "cam_mcx-api", "cam_api-net"):
         (value("--output") / f"{name}.png").write_text("a")
