@@ -415,9 +415,26 @@ def tables(
     typer.echo(f"tables of {paths.runs(home)}", err=True)
     from mcxlib import tables as made
 
-    for path in made.write(paths.runs(home), folder, video or None, kept, keep):
+    studies = _studies(preset, videos, home)
+    for path in made.write(paths.runs(home), folder, video or None, kept, keep, studies):
         typer.echo(path)
     typer.echo(made.cost_summary(made.cost(paths.runs(home))), err=True)
+
+
+def _studies(preset: str, videos: str, home: str) -> list[dict[str, Any]]:
+    """The numbers of the studies that were made; where there is none, nothing heavy is loaded."""
+    from mcxlib.settings import matrix, paths
+
+    if not (paths.runs(home) / "ablation").is_dir():
+        typer.echo("results.csv: no study of pairing to add", err=True)
+        return []
+    from mcxlib.experiments import ablation as study
+
+    more = {"videos": videos} if videos else {}
+    seeds = study.finished(preset, matrix.ABLATION_SEEDS[preset], **more)
+    asked = len(matrix.ABLATION_SEEDS[preset])
+    typer.echo(f"results.csv: the study of pairing, {len(seeds)} of {asked} seeds", err=True)
+    return study.numbers(preset, seeds, **more)
 
 
 def _home(preset: str, videos: str) -> str:

@@ -17,21 +17,14 @@ def material(config: RunConfig) -> Material:
     Raises:
         ValueError: as :func:`mcxlib.tables.closed_set`.
     """
-    from mcxlib import pipeline, tables
+    from mcxlib import tables
     from mcxlib.experiments import ablation
     from mcxlib.pipeline.data import home_of
     from mcxlib.settings import matrix, paths
 
     folder = paths.runs(home_of(config))
-    videos = {"videos": config.data.videos}
-    seeds = [
-        seed
-        for seed in matrix.ABLATION_SEEDS[config.preset]
-        if all(
-            pipeline.run_folder(ablation.run(config.preset, one, seed, **videos)).finished
-            for one in ablation.VARIATIONS
-        )
-    ]
+    usual = matrix.ABLATION_SEEDS[config.preset]
+    seeds = ablation.finished(config.preset, usual, videos=config.data.videos)
     return Material(config, tables.closed_set(folder), tables.cross_dataset(folder), seeds)
 
 
