@@ -485,8 +485,21 @@ def ablation(
 
 
 @app.command()
-def figures(preset: Preset = "demo", videos: Videos = "", output: Output = None) -> None:
+def figures(
+    preset: Preset = "demo",
+    videos: Videos = "",
+    output: Output = None,
+    carried_by: Annotated[
+        Path | None,
+        typer.Option("--from", help="print what a figure file carries, and draw nothing"),
+    ] = None,
+) -> None:
     """Draw the figures of section 5: t-SNE and activation maps."""
+    if carried_by:
+        from mcxlib.figures import carried
+
+        typer.echo(carried.shown(carried.read(carried_by)))
+        return
     from mcxlib import notebook as shown
     from mcxlib.figures.maps import write_figures
     from mcxlib.settings import paths
