@@ -283,6 +283,25 @@ def test_no_single_configuration_by_hand():
     assert unseen.verdict == "not testable here"
 
 
+def test_people_in_both_parts_counted_from_the_published_pairs():
+    """By pandas: a test fake's target is 800 or above, and 200 targets have four fakes each."""
+    pairs = pd.read_csv(ROOT / "mcxlib/data/datasets/splits/faceforensics_official.csv")
+    swaps = pd.concat([pairs[["first", "second"]], pairs[["second", "first"]].set_axis(
+        ["first", "second"], axis=1)])  # fmt: skip
+    test, train = swaps[swaps["first"] >= 800], swaps[swaps["first"] < 600]
+    people = [set(part["first"]) | set(part["second"]) for part in (test, train)]
+    shared = people[0] & people[1]
+    shown = test["first"].isin(shared) | test["second"].isin(shared)
+    found = measured.shared_people(material(), claim())
+    assert found.verdict == OTHER
+    assert f"{len(shared)} people are in both parts" in found.said
+    assert f"{4 * shown.sum()} of {4 * len(test)} test fakes show one" in found.said
+    # As the page on the real data says.
+    words = " ".join((ROOT / "book/real_data.md").read_text(encoding="utf-8").split())
+    assert f"{len(shared)} people are both in its training and its test part" in words
+    assert f"{4 * shown.sum()} of the {4 * len(test)} test fakes" in words
+
+
 def test_redundant_channels_against_scikit_learn():
     import torch
 
@@ -446,7 +465,7 @@ def test_written_files_and_what_is_missing_is_said(home):
     assert f"Of {len(found)} claims" in said
     for column in ("printed_verdict", "measured_verdict"):
         for verdict, count in found[column].value_counts().items():
-            assert f"{count} {verdict}" in said
+            assert f"{verdict} {count}" in said
     assert "synthetic demonstration data" in said
 
 

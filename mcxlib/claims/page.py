@@ -33,7 +33,10 @@ MEASURES: dict[str, Callable[[Material, pd.Series], Finding]] = {
 }
 """The functions that ``claims.csv`` names in its column ``measured``."""
 
-_DATA = {"redundancy": "no videos: uniform colours"}
+_DATA = {
+    "redundancy": "no videos: uniform colours",
+    "shared_people": "no videos: the names of FaceForensics++'s",
+}
 """What is measured on something else than the data of the tables."""
 
 
@@ -78,7 +81,7 @@ def laid_out(found: pd.DataFrame) -> pd.DataFrame:
             "Section": found["section"],
             "Claim": found["claim"],
             "Printed tables": _said(found, "printed"),
-            "Measured here, on rendered data": _said(found, "measured"),
+            "Measured here": _said(found, "measured"),
             "What would test it": found["tests"],
         }
     )
@@ -95,13 +98,13 @@ def summary(found: pd.DataFrame) -> str:
     here = _counted(found["measured_verdict"])
     return (
         f"Of {len(found)} claims, by the paper's own printed tables: {printed}.\n\n"
-        f"By what was measured here (synthetic demonstration data, which neither confirms nor "
-        f"refutes the paper): {here}.\n"
+        "By what was measured here (synthetic demonstration data, which neither confirm nor "
+        f"refute the paper): {here}.\n"
     )
 
 
 def _counted(verdicts: Sequence[str] | pd.Series) -> str:
-    return ", ".join(f"{n} {name}" for name, n in pd.Series(verdicts).value_counts().items())
+    return ", ".join(f"{name} {n}" for name, n in pd.Series(verdicts).value_counts().items())
 
 
 def write(material: Material, folder: Path | str) -> list[Path]:
