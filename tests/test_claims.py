@@ -463,9 +463,12 @@ def test_written_files_and_what_is_missing_is_said(home):
     )
     said = paths[2].read_text(encoding="utf-8")
     assert f"Of {len(found)} claims" in said
-    for column in ("printed_verdict", "measured_verdict"):
-        for verdict, count in found[column].value_counts().items():
+    rendered = found[~found["data"].str.startswith("no videos")]
+    assert len(found) - len(rendered) == 2
+    for verdicts in (found["printed_verdict"], rendered["measured_verdict"]):
+        for verdict, count in verdicts.value_counts().items():
             assert f"{verdict} {count}" in said
+    assert "By what needs no videos: " in said
     assert "synthetic demonstration data" in said
 
 

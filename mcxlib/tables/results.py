@@ -207,7 +207,8 @@ def of_kept(table: pd.DataFrame, file: Path) -> list[dict[str, Any]]:
         if kept["Method"] in ran:
             continue
         about = {"table": name, "row": kept["Method"], "level": _LEVELS[name]}
-        about |= {"note": f"kept: {kept['Status']}", "source": kept["Status"]}
+        about |= {"note": f"kept: {kept['Status']}"}
+        about["source"] = SYNTHETIC if SYNTHETIC in kept["Status"] else "not known"
         for column, text in kept.items():
             if column.endswith(" measured"):
                 rows += [about | one for one in _kept_cell(name, column[:-9], str(text))]
