@@ -418,9 +418,26 @@ def tables(
     typer.echo(f"tables of {paths.runs(home)}", err=True)
     from mcxlib import tables as made
 
-    for path in made.write(paths.runs(home), folder, video or None, kept, keep):
+    studies = _studies(preset, videos, home)
+    for path in made.write(paths.runs(home), folder, video or None, kept, keep, studies):
         typer.echo(path)
     typer.echo(made.cost_summary(made.cost(paths.runs(home))), err=True)
+
+
+def _studies(preset: str, videos: str, home: str) -> list[dict[str, Any]]:
+    """The numbers of the studies that were made; where there is none, nothing heavy is loaded."""
+    from mcxlib.settings import matrix, paths
+
+    if not (paths.runs(home) / "ablation").is_dir():
+        typer.echo("results.csv: no study of pairing to add", err=True)
+        return []
+    from mcxlib.experiments import ablation as study
+
+    more = {"videos": videos} if videos else {}
+    seeds = study.finished(preset, matrix.ABLATION_SEEDS[preset], **more)
+    asked = len(matrix.ABLATION_SEEDS[preset])
+    typer.echo(f"results.csv: the study of pairing, {len(seeds)} of {asked} seeds", err=True)
+    return study.numbers(preset, seeds, **more)
 
 
 def _home(preset: str, videos: str) -> str:
@@ -429,6 +446,19 @@ def _home(preset: str, videos: str) -> str:
 
 
 app.command()(evaluate)
+
+
+@app.command()
+def claims(preset: Preset = "demo", videos: Videos = "", output: Output = None) -> None:
+    """Judge the paper's claims: by its own tables, and by what was measured here."""
+    typer.echo(f"claims, preset {preset}", err=True)
+    from mcxlib import claims as judged
+    from mcxlib.settings import paths
+
+    config = _config(preset, videos=videos)
+    folder = output or paths.results(_home(preset, videos)) / "tables"
+    for path in judged.write(judged.material(config), folder):
+        typer.echo(path)
 
 
 @app.command()
@@ -464,8 +494,21 @@ app.command()(robustness)
 
 
 @app.command()
-def figures(preset: Preset = "demo", videos: Videos = "", output: Output = None) -> None:
+def figures(
+    preset: Preset = "demo",
+    videos: Videos = "",
+    output: Output = None,
+    carried_by: Annotated[
+        Path | None,
+        typer.Option("--from", help="print what a figure file carries, and draw nothing"),
+    ] = None,
+) -> None:
     """Draw the figures of section 5: t-SNE and activation maps."""
+    if carried_by:
+        from mcxlib.figures import carried
+
+        typer.echo(carried.shown(carried.read(carried_by)))
+        return
     from mcxlib import notebook as shown
     from mcxlib.figures.maps import write_figures
     from mcxlib.settings import paths

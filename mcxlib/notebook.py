@@ -20,7 +20,7 @@ from IPython.display import HTML, Image
 
 from mcxlib import pipeline
 from mcxlib.config import RunConfig, load
-from mcxlib.figures import Plate
+from mcxlib.figures import Plate, carried
 from mcxlib.figures.style import png
 from mcxlib.settings import matrix as runs_of
 from mcxlib.settings import paths
@@ -105,14 +105,22 @@ def differences(config: RunConfig) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["setting", "paper", "this run"])
 
 
-def show(plate: Plate) -> Image:
+def show(plate: Plate, runs: dict[str, RunConfig] | None = None) -> Image:
     """A figure as a notebook's output: the picture, its description as alternative text.
 
-    In 256 colours, which keeps a notebook with many faces below a megabyte.
+    In 256 colours, which keeps a notebook with many faces below a megabyte. It carries what was
+    drawn (``mcx figures --from`` reads it), of faces and maps their digests only; and from which
+    ``runs``, where they are named.
     """
+    if runs:
+        from mcxlib.figures.maps import made_from
+
+        plate = plate._replace(runs=made_from(runs))
     buffer = io.BytesIO()
     with PIL.Image.open(io.BytesIO(png(plate))) as picture:
-        picture.convert("RGB").quantize(256).save(buffer, format="png", optimize=True)
+        chunk = carried.png_chunk(plate, pictures=False)
+        few = picture.convert("RGB").quantize(256)
+        few.save(buffer, format="png", optimize=True, pnginfo=chunk)
     return Image(buffer.getvalue(), format="png", alt=plate.alt)
 
 

@@ -34,6 +34,15 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
+def code() -> dict[str, Any]:
+    """Which code this is: version, commit and whether files differ from it."""
+    return {
+        "mcxlib": mcxlib.__version__,
+        "commit": _git("rev-parse", "HEAD") or "unknown",
+        "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+    }
+
+
 def processor() -> str:
     """The processor's name, as the system gives it."""
     try:
@@ -57,19 +66,20 @@ def collect(**more: Any) -> dict[str, Any]:
     import torch
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return {
-        "mcxlib": mcxlib.__version__,
-        "commit": _git("rev-parse", "HEAD") or "unknown",
-        "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "system": platform.platform(),
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "gpus": gpus,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-    } | more
+    return (
+        code()
+        | {
+            "python": platform.python_version(),
+            "packages": {name: _version(name) for name in PACKAGES},
+            "system": platform.platform(),
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "gpus": gpus,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        | more
+    )
 
 
 def elsewhere(record: Mapping[str, Any]) -> list[str]:

@@ -75,6 +75,13 @@ class RunFolder:
             return self.path / "other_scores" / f"{other}.parquet"
         return self.path / "scores" / f"{dataset}.parquet"
 
+    def read_score_note(self, dataset: str) -> dict[str, Any]:
+        """Of which weights and of which list of crops the scores are; empty if nobody noted it."""
+        try:
+            return read_json(self.scores(dataset).with_suffix(".json"))
+        except FileNotFoundError:
+            return {}
+
     def features(self, dataset: str) -> Path:
         return self.path / "features" / f"{dataset}.parquet"
 

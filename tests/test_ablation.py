@@ -187,12 +187,17 @@ def test_numbers_are_those_of_the_stored_scores(few, tmp_path, monkeypatch):
     """One variation's scores by hand: closed set by frames, unseen sets by videos."""
     from sklearn.metrics import roc_auc_score
 
+    from mcxlib.files import write_json
     from mcxlib.schemas import write_scores
+    from mcxlib.tables import results
 
     monkeypatch.setenv("MCX_RUNS", str(tmp_path))
     rng = np.random.default_rng(0)
     for variation in ablation.VARIATIONS:
-        folder = pipeline.run_folder(ablation.run("test", variation, 0))
+        config = ablation.run("test", variation, 0)
+        folder = pipeline.run_folder(config)
+        write_json(folder.config, config.stored() | {"run_id": config.run_id})
+        write_json(folder.provenance, {"commit": "abc", "trained_on": {"synthetic": True}})
         for name in pipeline.ALL_DATASETS:
             frames = pd.DataFrame(
                 {
@@ -207,6 +212,8 @@ def test_numbers_are_those_of_the_stored_scores(few, tmp_path, monkeypatch):
             frames["is_fake"] = frames["manipulation"] != "real"
             folder.scores(name).parent.mkdir(parents=True, exist_ok=True)
             write_scores(folder.scores(name), frames, "made up")
+            note = {"weights_sha256": variation.name, "rows_sha256": name}
+            write_json(folder.scores(name).with_suffix(".json"), note)
     row = ablation.results("test", [0]).set_index("variation").loc["cosine"]
     folder = pipeline.run_folder(ablation.run("test", ablation.VARIATIONS[3], 0))
     closed, *unseen = (pd.read_parquet(folder.scores(n)) for n in pipeline.ALL_DATASETS)
@@ -219,6 +226,18 @@ def test_numbers_are_those_of_the_stored_scores(few, tmp_path, monkeypatch):
     videos = [t.groupby("video_id")[["is_fake", "fake_score"]].mean() for t in unseen]
     expected = np.mean([roc_auc_score(v["is_fake"], v["fake_score"]) for v in videos])
     assert row["unseen_auc"] == pytest.approx(expected)
+    # The same as data, a row a number.
+    assert ablation.finished("test", (0, 1)) == [0]
+    table = results.tidy(ablation.numbers("test", [0]))
+    assert len(table) == len(ablation.VARIATIONS) * 4
+    mine = table[table["row"] == "partners nearest by cosine"].set_index(["level", "metric"])
+    assert mine.loc[("frame", "auc"), "value"] == pytest.approx(np.mean(each))
+    assert mine.loc[("video", "auc"), "value"] == pytest.approx(expected)
+    about = mine.loc[("video", "auc")]
+    assert about[["weights_sha256", "data_sha256", "code", "seeds", "synthetic"]].tolist() == [
+        "cosine", "FakeAVCeleb KoDF Celeb-DF-v2", "abc", "0", True
+    ]  # fmt: skip
+    assert about["run_ids"] == folder.run_id
     folder.scores("KoDF").unlink()
     with pytest.raises(FileNotFoundError, match="on KoDF in the study ablation: make them with"):
         ablation.results("test", [0])

@@ -13,6 +13,7 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix, roc_auc_s
 from mcxlib import CLASSES, paper, provenance, schemas, tables
 from mcxlib.evaluate import videos
 from mcxlib.settings import recipe
+from mcxlib.tables import results
 
 # Fake scores of four frames (two videos) a class. At 0.5: 3 of 4 real frames are right.
 HAND = {
@@ -389,7 +390,7 @@ def test_written_files(tmp_path):
     names = [path.name for path in tables.write(runs, results)]
     kinds = (".csv", "_cells.csv", ".parquet", ".md", "_rates.csv")
     three = [f"table{i}{kind}" for i in (1, 2, 3) for kind in kinds if (i, kind) != (2, kinds[4])]
-    assert names == [*three, "cost.csv"]
+    assert names == [*three, "results.csv", "results.parquet", "cost.csv"]
     assert sorted(p.name for p in results.iterdir()) == sorted(names)  # no temporary left
     printed = pd.read_csv(results / "table1.csv", dtype=str).set_index("Method")
     row = printed.loc["MCX-API(RGB)"]
@@ -416,6 +417,90 @@ def test_written_files(tmp_path):
     assert before == {name: (results / name).read_bytes() for name in names}
 
 
+def test_every_number_is_a_row_of_the_results(tmp_path):
+    """A cell of each kind again from the files, by pandas and scikit-learn alone."""
+    for seed in (0, 1):
+        run = store(tmp_path / "runs", random_scores(seed), spec="lab", seed=seed)
+        (run / "provenance.json").write_text(json.dumps({"commit": f"c{seed}", "steps": 40 + seed}))
+        for file in sorted((run / "scores").glob("*.parquet")):
+            note = {"weights_sha256": f"w{seed}", "rows_sha256": f"r-{file.stem}"}
+            file.with_suffix(".json").write_text(json.dumps(note))
+    tables.write(tmp_path / "runs", tmp_path / "out")
+    found = pd.read_csv(tmp_path / "out/results.csv", keep_default_na=False, na_values=[""])
+    typed = pd.read_parquet(tmp_path / "out/results.parquet")
+    assert found.columns.tolist() == typed.columns.tolist() == list(results.COLUMNS)
+    assert set(found["format"]) == {1}
+    rows = found[found["value"].notna()].set_index(["table", "test_set", "metric"])
+    files = [tmp_path / f"runs/mcx-api_lab_seed{seed}/scores" for seed in (0, 1)]
+    closed, kodf = (
+        [pd.read_parquet(folder / f"{name}.parquet") for folder in files]
+        for name in ("FaceForensics++", "KoDF")
+    )
+    f2f = [t[t["manipulation"].isin(["real", "F2F"])] for t in closed]
+    auc = [roc_auc_score(t["is_fake"], -t["p_real"]) for t in f2f]
+    row = rows.loc[("Table 1", "F2F", "auc")]
+    assert row[["value", "sd"]].tolist() == pytest.approx([np.mean(auc), np.std(auc, ddof=1)])
+    assert row["low"] < row["value"] < row["high"]
+    assert row[["row", "detector", "level", "unit"]].tolist() == [
+        "MCX-API(CIELab)", "mcx-api", "frame", "share"
+    ]  # fmt: skip
+    assert row[["seeds", "weights_sha256", "code"]].tolist() == ["0 1", "w0 w1", "c0 c1"]
+    assert row["run_ids"] == "mcx-api_lab_seed0 mcx-api_lab_seed1"
+    assert row["data_sha256"] == "r-FaceForensics++"
+    called = [1 - t["p_real"].astype(float) > 0.5 for t in closed]
+    right = [100 * (c == t["is_fake"]).mean() for c, t in zip(called, closed, strict=True)]
+    assert rows.loc[("Table 2", "overall", "accuracy"), "value"] == pytest.approx(np.mean(right))
+    videos = [
+        t.assign(score=1 - t["p_real"].astype(float)).groupby("video_id")[["is_fake", "score"]]
+        for t in kodf
+    ]
+    bosc = [
+        balanced_accuracy_score(m["is_fake"], m["score"] > 0.5) for v in videos for m in [v.mean()]
+    ]
+    row = rows.loc[("Table 3", "KoDF", "bosc")]
+    assert row["value"] == pytest.approx(100 * np.mean(bosc))
+    assert (row["level"], row["video_rule"], row["paper"]) == ("video", "mean", 81.16)
+    assert bool(row["synthetic"])
+    cost = found[(found["table"] == "cost") & (found["metric"] == "steps")]
+    assert cost["value"].tolist() == [40, 41]
+    # What the paper prints and was not run is there too, and measured nowhere.
+    other = found[(found["row"] == "MesoNet") & (found["table"] == "Table 1")]
+    assert other.set_index("test_set").loc["DF", "paper"] == 89.55
+    assert other["value"].isna().all()
+    assert other["synthetic"].isna().all()
+    acc = found[(found["row"] == "M2TR") & (found["metric"] == "accuracy")]
+    assert acc["paper"].tolist() == [97.93]
+    own = found[(found["row"] == "MCX-API(RGB)") & (found["table"] == "Table 2")]
+    assert own.set_index("metric")["paper"].to_dict() == {"bosc": 98.48, "auc": 0.9968}
+
+
+def test_kept_numbers_are_results_until_they_are_run_again(tmp_path):
+    full, usual, kept = tmp_path / "full", tmp_path / "usual", tmp_path / "kept"
+    kept.mkdir()
+    for folder in (full, usual):
+        store(folder, every())
+    for seed in (0, 1):
+        store(full, every(), method="dcl", seed=seed)
+    tables.write(full, tmp_path / "a", others=kept, keep=True)
+    tables.write(usual, tmp_path / "b", others=kept)
+    key = ["table", "test_set", "metric"]
+    now, then = (
+        found[(found["row"] == "DCL") & found["value"].notna() & (found["table"] != "cost")]
+        for found in (pd.read_csv(tmp_path / f"{name}/results.csv") for name in "ab")
+    )
+    both = then.merge(now, on=key, suffixes=("", "_now"))
+    assert len(both) == len(then) >= 10
+    np.testing.assert_allclose(both["value"], both["value_now"], atol=0.0051)
+    assert then["note"].str.startswith("kept: measured on a day not known").all()
+    assert then["synthetic"].all()
+    assert not now["note"].fillna("").str.contains("kept").any()
+
+
+def test_a_result_in_a_column_that_is_not_there_is_refused():
+    with pytest.raises(KeyError, match="no columns of the results: colour"):
+        results.tidy([{"row": "a", "colour": 1}])
+
+
 def test_nothing_is_written_when_one_table_fails(tmp_path):
     run = store(tmp_path / "runs", every())
     (run / "scores/Celeb-DF-v2.parquet").write_bytes(b"half a table")
@@ -440,7 +525,7 @@ def test_a_data_set_of_one_class_costs_its_own_cell_and_no_table(tmp_path):
     assert np.isnan(row["bosc_low"])
     assert row["sensitivity_measured"] == 50
     assert (row["videos_real"], row["videos_fake"]) == (0, 2)
-    assert len(tables.write(tmp_path, tmp_path / "results")) == 15
+    assert len(tables.write(tmp_path, tmp_path / "results")) == 17
 
 
 def test_other_data_sets_have_a_table_of_their_own(tmp_path):

@@ -31,6 +31,11 @@ if "--done" in words:
 elif words[0] == "tables":
     for name in ("1.csv", "2.csv", "3.csv", "1.md", "2.md", "3.md", "1_rates.csv", "3_rates.csv"):
         (value("--output") / f"table{name}").write_text("a")
+    for kind in ("csv", "parquet"):
+        (value("--output") / f"results.{kind}").write_text("a")
+elif words[0] == "claims":
+    for kind in ("csv", "json", "md"):
+        (value("--output") / f"claims.{kind}").write_text("a")
 elif words[0] == "figures":
     for name in ("preview", "tsne", "layercam", "cam_mcx-api", "cam_api-net"):
         (value("--output") / f"{name}.png").write_text("a")
@@ -133,6 +138,7 @@ def test_a_changed_equation_wakes_the_runs_that_depend_on_it_and_no_other(made):
         woken = set(re.findall(r"output: results/demo/done/(\S+)\.json", said))
         expected = {r.run_id(0) for r in matrix.rows("demo") if r.detector.endswith("api")}
         expected.add("api-net_rgb_seed0")
+        expected |= {f"ablation-{seed}" for seed in matrix.ABLATION_SEEDS["demo"]}
         assert woken == expected
         assert planned(said)["run"] == 10
         assert not {"videos", "crops"} & planned(said).keys()
@@ -151,6 +157,6 @@ def test_a_changed_figure_draws_and_trains_nothing(made):
     try:
         counts = planned(snakemake(made, "-n", *SHOWN))
         assert counts.get("figures") == 1
-        assert not {"run", "crops", "videos"} & counts.keys()
+        assert not {"run", "ablation", "crops", "videos"} & counts.keys()
     finally:
         style.write_text(text)

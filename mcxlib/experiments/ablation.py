@@ -18,6 +18,10 @@ from mcxlib import pipeline
 from mcxlib.config import RunConfig
 from mcxlib.evaluate import metrics
 from mcxlib.evaluate.videos import video_scores
+from mcxlib.pipeline.data import home_of
+from mcxlib.settings import paths
+from mcxlib.tables import results as tidied
+from mcxlib.tables import stored
 
 STUDY = "ablation"
 
@@ -90,6 +94,20 @@ def make(
             told(f"seed {seed}: {variation.what}")
 
 
+def finished(preset: str, seeds: Iterable[int], **more: Any) -> list[int]:
+    """Those of the seeds of which every variation was trained and scored on everything."""
+
+    def done(seed: int) -> bool:
+        folders = [pipeline.run_folder(run(preset, v, seed, **more)) for v in VARIATIONS]
+        return all(
+            folder.finished and folder.scores(name).is_file()
+            for folder in folders
+            for name in pipeline.ALL_DATASETS
+        )
+
+    return [seed for seed in seeds if done(seed)]
+
+
 def results(preset: str, seeds: Iterable[int], **more: Any) -> pd.DataFrame:
     """One row a variation and seed, from stored scores.
 
@@ -138,6 +156,48 @@ def _scores(config: RunConfig, dataset: str) -> pd.DataFrame:
             f"mcx ablation --preset {config.preset}"
         )
     return scores[scores["split"] == "test"]
+
+
+_UNSEEN = " + ".join(pipeline.ALL_DATASETS[1:])
+_WHERE = {
+    "": {"dataset": pipeline.ALL_DATASETS[0], "test_set": "Average", "level": "frame"},
+    "unseen_": {"dataset": _UNSEEN, "test_set": "mean", "level": "video", "video_rule": "mean"},
+}
+
+
+def numbers(preset: str, seeds: Iterable[int], **more: Any) -> list[dict[str, Any]]:
+    """:func:`results` as rows of :mod:`mcxlib.tables.results`: each seed's number, and where there
+    are several seeds their mean with the lowest and the highest of them."""
+    seeds = list(seeds)
+    if not seeds:
+        return []
+    folder = paths.runs(home_of(start(preset, **more))) / STUDY
+    found = {one.run_id: one for one in stored.find_runs(folder)}
+    table = results(preset, seeds, **more)
+    rows = []
+    for variation in VARIATIONS:
+        runs = [found[run(preset, variation, seed, **more).run_id] for seed in seeds]
+        part = table[table["variation"] == variation.name].set_index("seed")
+        about = {"table": STUDY, "row": variation.what, "detector": variation.detector}
+        about["source"] = tidied.run_source(runs[0])
+        groups = [[one] for one in runs] + ([runs] if len(runs) > 1 else [])
+        for some in groups:
+            closed, *unseen = pipeline.ALL_DATASETS
+            from_runs = (tidied.origin(some, closed), tidied.origin(some, *unseen))
+            for metric in ("bosc", "auc"):
+                unit = {"metric": metric, "unit": "share" if metric == "auc" else "percent"}
+                for where, origin in zip(_WHERE, from_runs, strict=True):
+                    values = part.loc[[one.seed for one in some], f"{where}{metric}"]
+                    rows.append(about | _WHERE[where] | unit | origin | _spread(values))
+    return rows
+
+
+def _spread(values: pd.Series) -> dict[str, Any]:
+    one = {"value": float(values.mean())}
+    if len(values) == 1:
+        return one
+    ends = {"low": float(values.min()), "high": float(values.max())}
+    return one | ends | {"sd": float(values.std(ddof=1)), "interval": "lowest and highest seed"}
 
 
 def histories(preset: str, seeds: Iterable[int], **more: Any) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from mcxlib import explain, pipeline, weights
 from mcxlib.figures import samples
 from mcxlib.figures.pictures import cam_grid, tsne_panels
 from mcxlib.figures.style import Plate, save
+from mcxlib.pipeline.data import name_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,4 +125,20 @@ def write_figures(runs: dict[str, RunConfig], source: str, folder: Path) -> list
         "cam_mcx-api": cam_grid(images, labels, maps[first], source=source, title=first),
         "cam_api-net": cam_grid(images, labels, maps[last], source=source, title=last),
     }
-    return [save(plate, Path(folder) / f"{name}.png") for name, plate in plates.items()]
+    origin = made_from(runs)
+    return [
+        save(plate._replace(runs=origin), Path(folder) / f"{name}.png")
+        for name, plate in plates.items()
+    ]
+
+
+def made_from(runs: dict[str, RunConfig]) -> list[dict[str, Any]]:
+    """Which runs a figure is made from: label, run_id, and the digests of the weights and of the
+    list of crops that they noted when they scored the data set trained on ("" if they did not)."""
+    found = []
+    for name, run in runs.items():
+        note = pipeline.run_folder(run).read_score_note(name_of(run.data.train_on))
+        about = {"label": name, "run_id": run.run_id}
+        about |= {"weights_sha256": note.get("weights_sha256", "")}
+        found.append(about | {"data_sha256": note.get("rows_sha256", "")})
+    return found

@@ -7,12 +7,13 @@ a figure that is no longer used is freed.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mcxlib.figures import carried
 from mcxlib.files import replacing
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ class Plate(NamedTuple):
     figure: Figure
     alt: str
     """One sentence: what is seen, with the numbers."""
+    runs: Sequence[Mapping[str, Any]] = ()
+    """What it was made from: run_id, weights_sha256 and more of each run, where that is known."""
 
     def _repr_png_(self) -> bytes:
         return png(self)
@@ -132,25 +135,41 @@ def of(source: str) -> str:
 
 
 def png(plate: Plate) -> bytes:
-    """The figure as PNG: the same bytes for the same data, without date or software version."""
+    """The figure as PNG, with what it carries (:mod:`mcxlib.figures.carried`): the same bytes for
+    the same data and code."""
     buffer = io.BytesIO()
     with style():
-        plate.figure.savefig(buffer, format="png", metadata={"Software": None})
+        chunk = carried.png_chunk(plate)
+        plate.figure.savefig(buffer, format="png", pil_kwargs={"pnginfo": chunk})
+    return buffer.getvalue()
+
+
+def svg(plate: Plate) -> bytes:
+    """The same as SVG."""
+    import matplotlib
+
+    buffer = io.BytesIO()
+    about = {"Date": None, "Creator": None, "Description": carried.text(plate)}
+    # Identifiers inside the file are drawn at random otherwise.
+    with style(), matplotlib.rc_context({"svg.hashsalt": "mcx"}):
+        plate.figure.savefig(buffer, format="svg", metadata=about)
     return buffer.getvalue()
 
 
 def save(plate: Plate, path: Path | str) -> Path:
-    """Write a plate as a PNG file, whole or not at all; returns the path.
+    """Write a plate as a PNG or SVG file, whole or not at all; returns the path.
 
     Raises:
-        ValueError: a file name that does not end in ``.png``.
+        ValueError: a file name that does not end in ``.png`` or ``.svg``.
     """
     path = Path(path)
-    if path.suffix.lower() != ".png":
+    kinds = {".png": png, ".svg": svg}
+    if path.suffix.lower() not in kinds:
         raise ValueError(
-            f"figures are saved as PNG; give a name that ends in .png, not {path.name}"
+            "figures are saved as PNG or SVG; give a name that ends in .png or .svg, not "
+            f"{path.name}"
         )
-    content = png(plate)
+    content = kinds[path.suffix.lower()](plate)
     with replacing(path) as temporary:
         temporary.write_bytes(content)
     return path

@@ -1,5 +1,5 @@
-"""The paper's three tables as data (:mod:`.tables`), and what they say of themselves
-(:mod:`.audit`)."""
+"""The paper's three tables as data (:mod:`.tables`), what they say of themselves (:mod:`.audit`,
+:mod:`.digits`), and what they say to the claims in the text (:mod:`.statements`)."""
 
 from mcxlib.paper.audit import (
     GRID_PERCENT,
@@ -10,6 +10,8 @@ from mcxlib.paper.audit import (
     pair_bounds,
     text_claims,
 )
+from mcxlib.paper.digits import KODF_TEST, headline, lead_chance, means
+from mcxlib.paper.statements import claims
 from mcxlib.paper.survival import best_of_eight, leads
 from mcxlib.paper.tables import (
     CROSS_DATASETS,
@@ -27,15 +29,20 @@ from mcxlib.paper.tables import (
 __all__ = [
     "CROSS_DATASETS",
     "GRID_PERCENT",
+    "KODF_TEST",
     "MANIPULATIONS",
     "Entry",
     "averages",
     "best_of_eight",
+    "claims",
     "clean_label",
     "contradictions",
     "dented_pairs",
     "entry",
+    "headline",
+    "lead_chance",
     "leads",
+    "means",
     "off_grid",
     "pair_bounds",
     "printed_label",

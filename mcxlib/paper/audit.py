@@ -17,6 +17,13 @@ GRID_PERCENT = 0.25
 """Step of nearly every BOSC in Table 1's proposed rows: what 200 real + 200 fake items give."""
 
 
+_CELL = (
+    *("id", "section", "claim", "table", "method", "test_set", "metric"),
+    *("stated", "rank_claimed"),
+)
+"""Columns of ``claims.csv`` that say which cell a claim is about, and what it says of it."""
+
+
 def averages() -> pd.DataFrame:
     """Table 1's printed averages against the mean of the four printed cells.
 
@@ -55,14 +62,17 @@ def off_grid(step: float = GRID_PERCENT) -> pd.DataFrame:
 def text_claims() -> pd.DataFrame:
     """Numbers and ranks stated in the running text, against the tables.
 
-    Columns: section, claim, table, label, test_set, metric, stated, printed (the table's cell, NaN
-    if the table has no such row), rank_claimed, rank (1 is the best of the column; ties share the
-    better rank), leader (the label of the column's best), finding ("agrees", "number differs",
-    "no such row", "rank differs" or the last with the first two).
+    Of ``claims.csv`` the rows that name a cell; the others are sentences (:mod:`.statements`).
+
+    Columns: id, section, claim, table, label, test_set, metric, stated, printed (the table's cell,
+    NaN if the table has no such row), rank_claimed, rank (1 is the best of the column; ties share
+    the better rank), leader (the label of the column's best), finding ("agrees", "number
+    differs", "no such row", "rank differs" or the last with the first two).
     """
     # Pandas reads an empty rank as NaN, hence float; nullable integers print as they are meant.
-    claims = tables.read("claims.csv").astype({"rank_claimed": "Int64"})
-    claims = claims.rename(columns={"method": "label"})
+    claims = tables.read("claims.csv").dropna(subset="table")
+    claims = claims.astype({"table": int, "rank_claimed": "Int64"})[list(_CELL)]
+    claims = claims.rename(columns={"method": "label"}).reset_index(drop=True)
     keys = [tables.row_key(label) for label in claims["label"]]
     sources = {
         1: tables.table1(),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from mcxlib.files import replacing, write_parquet, write_text
-from mcxlib.tables import kept
+from mcxlib.tables import kept, results
 from mcxlib.tables.compare import (
     MEASURED,
     NOT_RUN,
@@ -195,9 +196,12 @@ def write(
     video: str | None = None,
     others: Path | None = None,
     keep: bool = False,
+    studies: Sequence[dict[str, Any]] = (),
 ) -> list[Path]:
     """Compute Tables 1 to 3 from the stored scores and write them; returns the files.
 
+    ``results.csv`` and ``results.parquet`` hold every number of them, and those of ``studies``, one
+    a row (:mod:`mcxlib.tables.results`).
     ``cost.csv`` says how much arithmetic and time each run took. Where runs were scored on other
     data sets too, ``further.csv`` has their numbers.
 
@@ -208,10 +212,19 @@ def write(
     """
     tables = [closed_set(runs_dir), overall(runs_dir), cross_dataset(runs_dir, video)]
     more = {"cost": cost(runs_dir), "further": further(runs_dir, video)}
+    found = find_runs(runs_dir)
     if keep and others:
         for table in tables:
-            kept.keep(table, wide(table), find_runs(runs_dir), kept_file(others, table))
+            kept.keep(table, wide(table), found, kept_file(others, table))
+    numbers = [row for table in tables for row in results.of_table(table, found)]
+    for table in tables if others else ():
+        numbers += results.of_kept(table, kept_file(Path(others or ""), table))
+    numbers += results.of_further(more["further"], found) + results.of_cost(more["cost"], found)
+    every = results.tidy([*numbers, *studies])
     written = [path for table in tables for path in write_table(table, results_dir, others)]
+    written += [_csv(Path(results_dir) / "results.csv", every)]
+    written += [Path(results_dir) / "results.parquet"]
+    write_parquet(written[-1], every)
     for name, table in more.items():
         if len(table):
             written.append(_csv(Path(results_dir) / f"{name}.csv", table))
