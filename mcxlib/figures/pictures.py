@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mcxlib.figures.style import Plate, looks, mark, new_figure, of, style
+from mcxlib.figures.vector import tile
 
 if TYPE_CHECKING:
     from mcxlib.explain import Agreement
@@ -112,10 +113,11 @@ def cam_grid(
         figure = new_figure(0.4 + 0.95 * width, 0.7 + 0.95 * n)
         axes = figure.subplots(n, width, squeeze=False)
         for row, (image, name) in enumerate(zip(images, names, strict=True)):
-            axes[row, 0].imshow(image.transpose(1, 2, 0).clip(0, 1))
+            axes[row, 0].imshow(tile(image), interpolation="none")
             axes[row, 0].set_ylabel(name)
             for column, (output, method) in enumerate(columns, start=1):
-                axes[row, column].imshow(overlay(image, maps[output][method][row]))
+                drawn = tile(overlay(image, maps[output][method][row]))
+                axes[row, column].imshow(drawn, interpolation="none")
         for axis in axes.flat:
             _frame_only(axis)
         axes[0, 0].set_title("crop")
@@ -161,12 +163,13 @@ def contact_sheet(
     columns = min(columns, len(crops))
     rows = -(-len(crops) // columns)
     with style():
-        figure = new_figure(1.15 * columns, 1.3 * rows + (0.5 if title else 0.25))
+        side = min(1.15, 7.0 / columns)  # a page is that wide
+        figure = new_figure(side * columns, 1.13 * side * rows + (0.5 if title else 0.25))
         axes = figure.subplots(rows, columns, squeeze=False)
         for axis in axes.flat:
             axis.set_axis_off()
         for axis, crop, label in zip(axes.flat, crops, labels, strict=False):
-            axis.imshow(crop)
+            axis.imshow(tile(crop), interpolation="none")
             axis.text(
                 0.5, -0.04, label, fontsize=7, ha="center", va="top", transform=axis.transAxes
             )
