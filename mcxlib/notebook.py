@@ -148,6 +148,15 @@ def held_out_fake(config: RunConfig) -> Path:
     return pipeline.plan(config, config.data.train_on).root / fakes["path"].iloc[0]
 
 
+def held_out_source(config: RunConfig) -> Path:
+    """The real video that :func:`held_out_fake` was made from; the first real one if none was."""
+    videos = pipeline.ensure_manifest(config, config.data.train_on)
+    test = videos[videos["split"] == "test"]
+    person = test.loc[test["is_fake"], "target_id"].iloc[0]
+    real = test[~test["is_fake"]].sort_values("target_id", key=lambda t: t != person, kind="stable")
+    return pipeline.plan(config, config.data.train_on).root / real["path"].iloc[0]
+
+
 def report(judged: Judged, height: str = "40rem") -> HTML:
     """The report about a file as a notebook's output: a frame of its own that runs no script.
 

@@ -12,9 +12,19 @@ import pytest
 import torch
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
-from mcxlib import CLASSES, figures, notebook
+from mcxlib import CLASSES, explain, figures, notebook
 from mcxlib.detectors.base import Detector, DetectorSettings
-from mcxlib.figures import clips, lessons, mined, planes, threshold, vector
+from mcxlib.figures import (
+    altered,
+    byhand,
+    clips,
+    embedding,
+    lessons,
+    mined,
+    planes,
+    threshold,
+    vector,
+)
 
 SOURCE = "synthetic demonstration data"
 
@@ -283,3 +293,98 @@ def test_the_study_counts_what_every_seed_agrees_on():
     assert "0 of 2 variations" in unseen
     assert "-0.0200 (-0.0300 to -0.0100" in ranking
     assert "one seed cannot show that" in lessons.study(pd.DataFrame(rows, columns=names), 1)[0]
+
+
+# -- features with faces ------------------------------------------------------------------------
+
+
+def clouds():
+    """Two clouds of 15, the class their side; one frame of each on the other side; one far off."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(30, 4)) * 0.1
+    features[15:, 0] += 10
+    labels = np.repeat(["real", "DF"], 15)
+    features[[3, 20], 0] = features[[20, 3], 0]
+    features[7, 1] = 60
+    return features, labels
+
+
+def test_overlaps_and_outliers_are_chosen_among_the_features():
+    features, labels = clouds()
+    videos = [f"v{i // 3}" for i in range(30)]
+    found = embedding.choose(features, labels, videos)
+    assert found.mixed == [3, 20]
+    apart = np.linalg.norm(features[3] - features, axis=1)
+    apart[:15] = np.inf
+    assert found.partners[0] == apart.argmin()
+    assert found.outliers[0] == 7
+    assert len({videos[place] for place in found.outliers}) == 2
+    table = embedding.overlaps(features, labels).set_index("class")
+    assert list(table.index) == ["real", "DF"]
+    # 13 near frames have one wrong neighbour at the most, the crossed one has ten.
+    assert 0.8 < table.loc["real", "own"] < 14 / 15
+    assert table.loc["real", "own"] + table.loc["real", "next"] == pytest.approx(1)
+    assert table.loc["DF", "mixed with"] == "real"
+
+
+def test_close_ups_and_other_maps_say_what_they_show():
+    features, labels = clouds()
+    chosen = embedding.choose(features, labels, list(range(30)))
+    faces = np.zeros((6, 3, 8, 8), np.float32)
+    plate = embedding.close_ups(features[:, :2], labels, faces, chosen, SOURCE)
+    assert "2 overlaps (real beside DF, DF beside real) and 2 outliers (real, " in plate.alt
+    maps = embedding.other_maps(features, labels, SOURCE, seeds=(0,))
+    assert re.search(r"perplexity 5 0\.\d\d; perplexity 8 0\.\d\d; random start 0 0\.\d\d", maps.alt)
+
+
+def test_a_random_start_of_t_sne_depends_on_the_seed_and_the_usual_one_does_not():
+    features, _ = clouds()
+    usual, random = (
+        [explain.tsne(features, seed, 5, init) for seed in (0, 1)] for init in ("pca", "random")
+    )
+    np.testing.assert_allclose(usual[0], usual[1], atol=1e-3)
+    assert np.abs(random[0] - random[1]).max() > 1
+
+
+# -- maps beside the truth ----------------------------------------------------------------------
+
+
+def test_identical_methods_are_one_and_shares_are_of_the_altered_part():
+    half = np.zeros((2, 8, 8))
+    half[:, :4] = 1
+    other = half.copy()
+    other[1, 0, 0] = 0.5
+    maps = {o: {"Grad-CAM": half, "LayerCAM": other, "HiResCAM": half.copy()} for o in ("real", "fake")}
+    assert altered.groups(maps) == [["Grad-CAM", "HiResCAM"], ["LayerCAM"]]
+    assert list(altered.merged(maps)["fake"]) == ["Grad-CAM = HiResCAM", "LayerCAM"]
+    masks = np.zeros((2, 8, 8), bool)
+    masks[1, :, :2] = True
+    known = np.array([True, True])
+    table = altered.shares({"net": maps}, ["real", "DF"], masks, known)
+    assert table["class"].tolist() == ["DF", "DF"]
+    assert table["area"].tolist() == [0.25, 0.25]
+    assert table["inside"].tolist() == pytest.approx([0.25, 7.5 / 31.5])
+    assert altered.shares({"net": maps}, ["real", "DF"], masks, ~known).empty
+
+
+def test_a_grid_outlines_what_was_altered_and_marks_an_empty_map():
+    maps = {"fake": {"Grad-CAM = HiResCAM": np.zeros((1, 16, 16))}}
+    mask = np.zeros((1, 16, 16), bool)
+    mask[0, 4:12, 6:10] = True
+    plate = figures.cam_grid(np.zeros((1, 3, 16, 16)), ["DF"], maps, masks=mask)
+    crop, shown = plate.figure.axes
+    assert [text.get_text() for text in shown.texts] == ["nothing"]
+    assert shown.get_title() == "Grad-CAM\n= HiResCAM\n(fake)"
+    for axis in (crop, shown):
+        (path,) = axis.collections[0].get_paths()
+        low, high = path.vertices.min(0), path.vertices.max(0)
+        assert (*low, *high) == pytest.approx((5.5, 3.5, 9.5, 11.5))
+    assert "lines show where the fakes were altered" in plate.alt
+
+
+def test_distances_by_hand_name_the_pairs():
+    plate = byhand.distances(np.array([[0.0], [1.0], [1.5]]), np.array([0, 0, 1]), "abc")
+    assert plate.alt == "Distances between 3 faces; pairs: a with b, b with a, a with c, b with c, c with b."
+    vectors = byhand.vectors(np.array([[1.0, -2.0]]), ["x"], ["p", "q"])
+    assert "from -2.00 to 1.00" in vectors.alt
+    assert {t.get_text() for t in vectors.figure.axes[0].texts} == {"1.00", "-2.00"}

@@ -63,6 +63,11 @@ def one_person(config: RunConfig, dataset: str) -> list[Clip]:
     ]
 
 
+def read(path: Path) -> Clip:
+    """A video, picture or folder of frames, without a word about its class."""
+    return Clip(path.stem, _frames(path))
+
+
 def _of_one(videos: pd.DataFrame) -> pd.DataFrame:
     kinds = videos.groupby("target_id")["manipulation"].nunique()
     first = kinds[kinds == kinds.max()].index[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,6 +81,7 @@ def cam_grid(
     maps: Mapping[str, Mapping[str, np.ndarray]],
     source: str = "",
     title: str = "",
+    masks: np.ndarray | None = None,
 ) -> Plate:
     """Class activation maps as in Fig. 5 and 6: a row an image, a column a method, by output.
 
@@ -88,7 +89,8 @@ def cam_grid(
         images: (N, 3, H, W) in [0, 1].
         names: N row labels (the classes).
         maps: output ("real", "fake") -> method -> (N, H, W) in [0, 1]. One method alone gives
-            Fig. 4.
+            Fig. 4. A map that is zero everywhere is marked: nothing speaks for the output.
+        masks: (N, H, W) bool, whose borders are drawn over every picture of a row.
 
     Raises:
         ValueError: no map, or maps that do not fit the images.
@@ -110,20 +112,25 @@ def cam_grid(
         raise ValueError(f"{len(names)} row names for {len(images)} images")
     n, width = len(images), 1 + len(columns)
     with style():
-        figure = new_figure(0.4 + 0.95 * width, 0.7 + 0.95 * n)
+        side = min(0.95, 6.7 / width)  # a page is seven inches wide
+        figure = new_figure(0.4 + side * width, 0.9 + side * n)
         axes = figure.subplots(n, width, squeeze=False)
         for row, (image, name) in enumerate(zip(images, names, strict=True)):
             axes[row, 0].imshow(tile(image), interpolation="none")
             axes[row, 0].set_ylabel(name)
             for column, (output, method) in enumerate(columns, start=1):
-                drawn = tile(overlay(image, maps[output][method][row]))
-                axes[row, column].imshow(drawn, interpolation="none")
+                _map(axes[row, column], image, maps[output][method][row], overlay)
+            if masks is not None and masks[row].any():
+                for axis in axes[row]:
+                    _contour(axis, masks[row])
         for axis in axes.flat:
             _frame_only(axis)
         axes[0, 0].set_title("crop")
         for column, (output, method) in enumerate(columns, start=1):
             axes[0, column].set_title(
-                f"{method}\n({output})", fontsize=7, backgroundcolor=_GROUND.get(output, "white")
+                "\n= ".join(method.split(" = ")) + f"\n({output})",
+                fontsize=7,
+                backgroundcolor=_GROUND.get(output, "white"),
             )
         if title:
             figure.suptitle(title, fontsize=9)
@@ -133,10 +140,11 @@ def cam_grid(
         wide = [100 * (np.asarray(m) > 0.5).mean() for m in methods.values()]
         parts.append(f"output {output}, {np.mean(wide):.0f} % of the area")
     named = f" of {title}" if title else ""
+    outlined = "; lines show where the fakes were altered" if masks is not None else ""
     alt = (
         f"Class activation maps{named}{of(source)}: {n} crops ({', '.join(names)}), methods "
         f"{', '.join(dict.fromkeys(m for _, m in columns))}; above half of a map's maximum lies, "
-        f"for {', for '.join(parts)}."
+        f"for {', for '.join(parts)}{outlined}."
     )
     return Plate(figure, alt)
 
@@ -182,6 +190,23 @@ def contact_sheet(
     return Plate(
         figure, f"Contact sheet{named}{of(source)} with {len(crops)} face crops: {counts}."
     )
+
+
+def _map(axis: Any, image: np.ndarray, map: np.ndarray, overlay: Callable) -> None:
+    axis.imshow(tile(overlay(image, map)), interpolation="none")
+    if not np.asarray(map).any():
+        words = {"ha": "center", "va": "center", "transform": axis.transAxes}
+        axis.text(0.5, 0.08, "nothing", fontsize=7, color="white", **words)
+
+
+def _contour(axis: Any, mask: np.ndarray) -> None:
+    """The border of a mask, over a picture of any size."""
+    height, width = axis.images[0].get_array().shape[:2]
+    x = (np.arange(mask.shape[1]) + 0.5) * width / mask.shape[1] - 0.5
+    y = (np.arange(mask.shape[0]) + 0.5) * height / mask.shape[0] - 0.5
+    # Light on dark and dark on light: seen on every colour of the map.
+    axis.contour(x, y, mask.astype(float), [0.5], colors="black", linewidths=1.8)
+    axis.contour(x, y, mask.astype(float), [0.5], colors="#56B4E9", linewidths=0.9)
 
 
 def _frame_only(axis: Any) -> None:

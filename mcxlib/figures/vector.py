@@ -19,6 +19,8 @@ QUALITY = 88
 LARGEST = 192
 """Pixels that a face has at most on a page: it is shown smaller than that."""
 
+# A hundredth of a point is finer than any screen.
+_PATH, _LONG = re.compile(r' d="[^"]*"'), re.compile(r"(\.\d\d)\d+")
 _RASTER = re.compile(r"data:image/png;base64,\s*([A-Za-z0-9+/=\s]+)")
 
 
@@ -37,7 +39,7 @@ def svg(plate: Plate) -> str:
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         plate.figure.savefig(buffer, format="svg", metadata=nothing)
     text = buffer.getvalue()
-    text = text[text.index("<svg") :]
+    text = _PATH.sub(lambda found: _LONG.sub(r"\1", found[0]), text[text.index("<svg") :])
     return _RASTER.sub(lambda found: _packed(found[1]), text)
 
 
