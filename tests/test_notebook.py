@@ -84,7 +84,7 @@ def _prompt(cell):
     return cell.metadata.get("mystnb", {}).get("code_prompt_show", "")
 
 
-TAUGHT = ("01_data", "02_train", "03_closed_set", "04_cross_dataset")
+TAUGHT = tuple(name for name in notebook.names() if name[:2] in "00 01 02 03 04 05 06 07 09")
 
 
 @pytest.mark.parametrize("name", TAUGHT)

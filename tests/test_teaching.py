@@ -334,7 +334,9 @@ def test_close_ups_and_other_maps_say_what_they_show():
     plate = embedding.close_ups(features[:, :2], labels, faces, chosen, SOURCE)
     assert "2 overlaps (real beside DF, DF beside real) and 2 outliers (real, " in plate.alt
     maps = embedding.other_maps(features, labels, SOURCE, seeds=(0,))
-    assert re.search(r"perplexity 5 0\.\d\d; perplexity 8 0\.\d\d; random start 0 0\.\d\d", maps.alt)
+    assert re.search(
+        r"perplexity 5 0\.\d\d; perplexity 8 0\.\d\d; random start 0 0\.\d\d", maps.alt
+    )
 
 
 def test_a_random_start_of_t_sne_depends_on_the_seed_and_the_usual_one_does_not():
@@ -354,7 +356,9 @@ def test_identical_methods_are_one_and_shares_are_of_the_altered_part():
     half[:, :4] = 1
     other = half.copy()
     other[1, 0, 0] = 0.5
-    maps = {o: {"Grad-CAM": half, "LayerCAM": other, "HiResCAM": half.copy()} for o in ("real", "fake")}
+    maps = {
+        o: {"Grad-CAM": half, "LayerCAM": other, "HiResCAM": half.copy()} for o in ("real", "fake")
+    }
     assert altered.groups(maps) == [["Grad-CAM", "HiResCAM"], ["LayerCAM"]]
     assert list(altered.merged(maps)["fake"]) == ["Grad-CAM = HiResCAM", "LayerCAM"]
     masks = np.zeros((2, 8, 8), bool)
@@ -384,7 +388,16 @@ def test_a_grid_outlines_what_was_altered_and_marks_an_empty_map():
 
 def test_distances_by_hand_name_the_pairs():
     plate = byhand.distances(np.array([[0.0], [1.0], [1.5]]), np.array([0, 0, 1]), "abc")
-    assert plate.alt == "Distances between 3 faces; pairs: a with b, b with a, a with c, b with c, c with b."
+    assert (
+        plate.alt
+        == "Distances between 3 faces; pairs: a with b, b with a, a with c, b with c, c with b."
+    )
     vectors = byhand.vectors(np.array([[1.0, -2.0]]), ["x"], ["p", "q"])
     assert "from -2.00 to 1.00" in vectors.alt
     assert {t.get_text() for t in vectors.figure.axes[0].texts} == {"1.00", "-2.00"}
+
+
+def test_a_matrix_keeps_its_colours():
+    plate = byhand.distances(np.arange(12.0).reshape(6, 2), np.array([0, 0, 1, 1, 2, 2]), "abcdef")
+    text = vector.svg(plate)
+    assert re.findall(r"data:image/(\w+)", text)[0] == "png"

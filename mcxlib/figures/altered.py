@@ -65,3 +65,11 @@ def shares(
                 about = {"network": network, "method": method, "class": names[place]}
                 rows.append(about | {"inside": float(share), "area": area})
     return pd.DataFrame(rows, columns=["network", "method", "class", "inside", "area"])
+
+
+def table(found: pd.DataFrame) -> pd.DataFrame:
+    """:func:`shares` to look at: a row a network and method, a column a class, then the area."""
+    keys = ["network", "method"]
+    wide = found.pivot_table(index=keys, columns="class", values="inside", sort=False)
+    area = found.groupby(keys, sort=False)["area"].mean()
+    return wide.assign(**{"a flat map, mean": area}).round(2)

@@ -32,11 +32,10 @@ def distances(
         axis.set_xticks(range(len(names)), names, rotation=45, ha="right")
         axis.set_yticks(range(len(names)), names)
         figure.colorbar(drawn, ax=axis, label="distance")
-        legend = figure.legend(loc="outside upper center", ncols=2, markerscale=0.6)
-        legend.set_title("nearest of")
-        for text in legend.legend_handles:
-            if text is not None:
-                text.set_color("#777777" if text.get_label() == "own class" else "#E69F00")
+        figure.legend(
+            loc="outside upper center", ncols=2, markerscale=0.6, title="nearest of",
+            frameon=True, facecolor="#555555", labelcolor="white",
+        ).get_title().set_color("white")  # fmt: skip
         mark(figure, source)
     said = ", ".join(f"{names[a]} with {names[b]}" for a, b in zip(first, second, strict=True))
     return Plate(figure, f"Distances between {len(names)} faces{of(source)}; pairs: {said}.")
@@ -51,7 +50,9 @@ def vectors(
     with style():
         figure = new_figure(5.6, 0.7 + 0.32 * len(rows))
         axis = figure.subplots()
-        axis.imshow(values, cmap="PuOr_r", vmin=-most, vmax=most, aspect="auto")
+        axis.imshow(
+            values, cmap="PuOr_r", vmin=-most, vmax=most, aspect="auto", interpolation="none"
+        )
         for (row, column), value in np.ndenumerate(values):
             color = "white" if abs(value) > 0.75 * most else "black"
             axis.text(column, row, f"{value:.2f}", ha="center", va="center", color=color)

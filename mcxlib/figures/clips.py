@@ -125,7 +125,7 @@ def _figure(clip: Clip, source: str) -> str:
         )
     style = "text-align:left"
     caption = f'<figcaption style="{style}"><strong>{name}</strong> {words}</figcaption>'
-    return f'<figure style="margin:0">{shown}{caption}</figure>'
+    return f'<figure style="margin:0;max-width:20rem">{shown}{caption}</figure>'
 
 
 def _encoded(frames: list[np.ndarray]) -> str:

@@ -1,4 +1,4 @@
-"""Features in the plane, with the faces: overlaps and outliers by rule, other maps, a map to ask."""
+"""Features in the plane, with the faces: overlaps and outliers by rule, a map to ask."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def close_ups(
     Args:
         points: (N, 2) of the map.
         labels: (N,) class names.
-        faces: (M, 3, H, W) in [0, 1]: of the mixed frames, their partners and the outliers, in turn.
+        faces: (M, 3, H, W) in [0, 1]: of the mixed frames, their partners, the outliers.
         chosen: of :func:`choose`.
     """
     count = len(chosen.mixed)
@@ -194,7 +194,8 @@ def other_maps(
         near = min(30.0, most)
         maps[f"random start {seed}"] = explain.tsne(features, seed, near, init="random")
     agreements = {
-        name: explain.neighbour_agreement(points, labels).neighbours for name, points in maps.items()
+        name: explain.neighbour_agreement(points, labels).neighbours
+        for name, points in maps.items()
     }
     classes = looks(str(name) for name in np.unique(labels))
     with style():
@@ -216,10 +217,14 @@ def other_maps(
     return Plate(figure, alt)
 
 
-def _scatter(axis: Any, points: np.ndarray, labels: np.ndarray, classes: Mapping, size: int) -> None:
+def _scatter(
+    axis: Any, points: np.ndarray, labels: np.ndarray, classes: Mapping, size: int
+) -> None:
     for name, look in classes.items():
         shown = points[np.asarray(labels) == name]
-        axis.scatter(*shown.T, s=size, c=look.color, marker=look.marker, lw=0, alpha=0.75, label=name)
+        axis.scatter(
+            *shown.T, s=size, c=look.color, marker=look.marker, lw=0, alpha=0.75, label=name
+        )
 
 
 def shown(points: np.ndarray) -> np.ndarray:
@@ -268,10 +273,10 @@ def asked(
     note = f"{len(kept)} of {len(points)} frames, {title}."
     note += f" Data: {source}" if source else ""
     return (
-        '<div data-mcx-map><p data-still>Where scripts run, this is the map of the figure above, '
+        "<div data-mcx-map><p data-still>Where scripts run, this is the map of the figure above, "
         "and shows the face of the frame that it is asked about.</p>"
         f'<div data-live hidden></div><p style="font-size:0.85em">{html.escape(note)}</p>'
-        f'<template>{webp(sheet, 70)}</template>'
+        f"<template>{webp(sheet, 70)}</template>"
         f'<script type="application/json">{data}</script></div>'
         f"<script>{_SCRIPT.read_text(encoding='utf-8')}</script>"
     )

@@ -232,9 +232,9 @@ def video(answer: Any) -> list[str]:
         answer: of :func:`mcxlib.answer.judge.judge`, its ``answer``.
     """
     scores = [person.score.value for person in answer.people]
-    spread = f"{min(scores):.2f} to {max(scores):.2f}" if scores else "no score"
+    spread = ", ".join(f"{score:.2f}" for score in scores) or "none"
     return [
-        f"The verdict is “{answer.verdict}”; scores of the people in it: {spread}.",
+        f"The verdict is “{answer.verdict}”; score of each person in it: {spread}.",
         f"{answer.frames_used} of {answer.frames_read} frames that were read were used.",
         f"{sum(one.count for one in answer.not_judged)} things could not be judged; the report "
         "lists each with its reason.",

@@ -100,7 +100,7 @@ def mined_pairs(
     anchors = chosen(names)
     said = []
     with style():
-        figure = new_figure(7.4, 4.9)
+        figure = new_figure(7.0, 4.8)
         parts: Any = figure.subfigures(len(KINDS), 2)
         for line, kind in zip(parts, KINDS, strict=True):
             for part, pairs, when in zip(line, (before, after), ("before", "after"), strict=True):

@@ -112,7 +112,7 @@ def cam_grid(
         raise ValueError(f"{len(names)} row names for {len(images)} images")
     n, width = len(images), 1 + len(columns)
     with style():
-        side = min(0.95, 6.7 / width)  # a page is seven inches wide
+        side = min(1.3, 6.6 / width)  # a page is seven inches wide
         figure = new_figure(0.4 + side * width, 0.9 + side * n)
         axes = figure.subplots(n, width, squeeze=False)
         for row, (image, name) in enumerate(zip(images, names, strict=True)):
@@ -135,18 +135,28 @@ def cam_grid(
         if title:
             figure.suptitle(title, fontsize=9)
         mark(figure, source)
+    outlined = "; lines show where the fakes were altered" if masks is not None else ""
+    return Plate(figure, _cam_alt(names, maps, title, source, outlined))
+
+
+def _cam_alt(
+    names: Sequence[str],
+    maps: Mapping[str, Mapping[str, np.ndarray]],
+    title: str,
+    source: str,
+    outlined: str,
+) -> str:
     parts = []
     for output, methods in maps.items():
         wide = [100 * (np.asarray(m) > 0.5).mean() for m in methods.values()]
         parts.append(f"output {output}, {np.mean(wide):.0f} % of the area")
     named = f" of {title}" if title else ""
-    outlined = "; lines show where the fakes were altered" if masks is not None else ""
-    alt = (
-        f"Class activation maps{named}{of(source)}: {n} crops ({', '.join(names)}), methods "
-        f"{', '.join(dict.fromkeys(m for _, m in columns))}; above half of a map's maximum lies, "
+    kinds = dict.fromkeys(method for methods in maps.values() for method in methods)
+    return (
+        f"Class activation maps{named}{of(source)}: {len(names)} crops ({', '.join(names)}), "
+        f"methods {', '.join(kinds)}; above half of a map's maximum lies, "
         f"for {', for '.join(parts)}{outlined}."
     )
-    return Plate(figure, alt)
 
 
 def contact_sheet(
@@ -204,9 +214,8 @@ def _contour(axis: Any, mask: np.ndarray) -> None:
     height, width = axis.images[0].get_array().shape[:2]
     x = (np.arange(mask.shape[1]) + 0.5) * width / mask.shape[1] - 0.5
     y = (np.arange(mask.shape[0]) + 0.5) * height / mask.shape[0] - 0.5
-    # Light on dark and dark on light: seen on every colour of the map.
-    axis.contour(x, y, mask.astype(float), [0.5], colors="black", linewidths=1.8)
-    axis.contour(x, y, mask.astype(float), [0.5], colors="#56B4E9", linewidths=0.9)
+    # A blue that no colour of the map comes near.
+    axis.contour(x, y, mask.astype(float), [0.5], colors="#56B4E9", linewidths=1.2)
 
 
 def _frame_only(axis: Any) -> None:

@@ -19,6 +19,9 @@ QUALITY = 88
 LARGEST = 192
 """Pixels that a face has at most on a page: it is shown smaller than that."""
 
+_FEW = 16 * 16
+"""Pixels of a picture that is kept as it is."""
+
 # A hundredth of a point is finer than any screen.
 _PATH, _LONG = re.compile(r' d="[^"]*"'), re.compile(r"(\.\d\d)\d+")
 _RASTER = re.compile(r"data:image/png;base64,\s*([A-Za-z0-9+/=\s]+)")
@@ -76,4 +79,6 @@ def _packed(png: str) -> str:
     from PIL import Image
 
     with Image.open(io.BytesIO(base64.b64decode(png))) as picture:
+        if picture.width * picture.height < _FEW:  # a matrix, whose colours are numbers
+            return f"data:image/png;base64,{png}"
         return webp(np.asarray(picture.convert("RGB")))
