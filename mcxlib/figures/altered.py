@@ -56,10 +56,10 @@ def shares(
     from mcxlib.explain import region_share
 
     fakes = [i for i, name in enumerate(names) if name != "real" and known[i] and masks[i].any()]
-    rows = []
+    rows: list[dict[str, object]] = []
     for network, maps in networks.items():
         for method, of in merged(maps)["fake"].items():
-            inside = region_share(np.asarray(of)[fakes], masks[fakes]) if fakes else []
+            inside = region_share(np.asarray(of)[fakes], masks[fakes]) if fakes else np.zeros(0)
             for place, share in zip(fakes, inside, strict=True):
                 area = float(masks[place].mean())
                 about = {"network": network, "method": method, "class": names[place]}

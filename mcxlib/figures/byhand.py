@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def distances(
         figure = new_figure(4.8, 3.9)
         axis = figure.subplots()
         drawn = axis.imshow(square, cmap="cividis", interpolation="none")
-        looks_of = {"ls": "none", "mfc": "none", "mew": 2, "ms": 15}
+        looks_of: Any = {"ls": "none", "mfc": "none", "mew": 2, "ms": 15}
         axis.plot(second[own], first[own], "s", mec="white", label="own class", **looks_of)
         axis.plot(second[~own], first[~own], "o", mec="#E69F00", label="another class", **looks_of)
         axis.set_xticks(range(len(names)), names, rotation=45, ha="right")

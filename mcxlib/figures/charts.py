@@ -268,7 +268,7 @@ def training_curves(history: pd.DataFrame, source: str = "", title: str = "") ->
         lines = [line for axis in (losses, rate) for line in axis.get_lines()]
         lines = [line for line in lines if not str(line.get_label()).startswith("_")]
         labels = [str(line.get_label()) for line in lines]
-        figure.legend(lines, labels, loc="outside lower center", ncols=4)
+        figure.legend(lines, labels, loc="outside upper left", ncols=4)
         validation.plot(epochs["step"], epochs["val_auc"], "o-", color="#0072B2", ms=3, label="AUC")
         validation.plot(
             epochs["step"], epochs["val_bosc"], "s-", color="#D55E00", ms=3, label="BOSC"

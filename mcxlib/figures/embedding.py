@@ -134,7 +134,8 @@ def close_ups(
     classes = looks(str(name) for name in np.unique(labels))
     with style():
         figure = new_figure(7.0, 7.4)
-        above, below = figure.subfigures(2, 1, height_ratios=[3.4, 4])
+        parts: Any = figure.subfigures(2, 1, height_ratios=[3.4, 4])
+        above, below = parts
         whole, part = above.subplots(1, 2)
         for axis in (whole, part):
             _scatter(axis, points, labels, classes, 14 if axis is whole else 40)
@@ -148,7 +149,8 @@ def close_ups(
         reach = 0.12 * np.ptp(points, axis=0).max()
         low, high = np.minimum(first, partner) - reach, np.maximum(first, partner) + reach
         part.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
-        part.plot(*np.array([first, partner]).T, color="#222222", lw=1, ls=":")
+        ends = np.array([first, partner]).T
+        part.plot(*ends, "o:", color="#222222", lw=1, ms=13, mfc="none")
         part.set_title("around overlap 1 and its nearest of another class")
         whole.indicate_inset((low[0], low[1], *(high - low)), edgecolor="#222222")
         whole.legend(loc="best", fontsize=7, frameon=True)

@@ -17,7 +17,7 @@ def make_masks_of(paths: Collection[str], root: Path, spec: DemoSpec) -> dict[st
     ``paths`` are below the tree, as "FaceForensics++/manipulated_sequences/..."; those that the
     tree does not hold, or that have no mask, are left out.
     """
-    made = {}
+    made: dict[str, Path] = {}
     for job in plan(spec)[0]:
         wanted = tuple(o for o in job.outputs if o.path in paths and o.mask)
         if wanted:
