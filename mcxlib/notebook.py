@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import io
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import PIL.Image
-from IPython.display import HTML, Image
+from IPython.display import HTML, Markdown
 
 from mcxlib import pipeline
 from mcxlib.config import RunConfig, load
-from mcxlib.figures import Plate, carried
-from mcxlib.figures.style import png
+from mcxlib.figures import Plate, vector
 from mcxlib.settings import matrix as runs_of
 from mcxlib.settings import paths
 from mcxlib.tables.stored import SYNTHETIC
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
     from mcxlib.answer.judge import Judged
 
 DISTRIBUTED = "the distributed data sets"
+SVG = "image/svg+xml"
 
 # Names IPython itself puts into a notebook's namespace without a leading underscore.
 _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
@@ -105,23 +104,49 @@ def differences(config: RunConfig) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["setting", "paper", "this run"])
 
 
-def show(plate: Plate, runs: dict[str, RunConfig] | None = None) -> Image:
-    """A figure as a notebook's output: the picture, its description as alternative text.
+class Drawn:
+    """A figure as a notebook's output: vector graphics, with its description in the metadata.
 
-    In 256 colours, which keeps a notebook with many faces below a megabyte. It carries what was
-    drawn (``mcx figures --from`` reads it), of faces and maps their digests only; and from which
-    ``runs``, where they are named.
+    It carries what was drawn (``mcx figures --from`` reads it), of faces and maps their digests
+    only.
     """
+
+    def __init__(self, plate: Plate) -> None:
+        self._alt = plate.alt
+        self._svg = vector.svg(plate)
+
+    def __repr__(self) -> str:
+        # The same for every figure: what it shows differs between machines in the last digits.
+        return "<a figure>"
+
+    def _repr_svg_(self) -> tuple[str, dict[str, str]]:
+        return self._svg, {"alt": self._alt}
+
+
+def show(plate: Plate, runs: dict[str, RunConfig] | None = None) -> Drawn:
+    """A figure as a notebook's output; it says from which ``runs``, where they are named."""
     if runs:
         from mcxlib.figures.maps import made_from
 
         plate = plate._replace(runs=made_from(runs))
-    buffer = io.BytesIO()
-    with PIL.Image.open(io.BytesIO(png(plate))) as picture:
-        chunk = carried.png_chunk(plate, pictures=False)
-        few = picture.convert("RGB").quantize(256)
-        few.save(buffer, format="png", optimize=True, pnginfo=chunk)
-    return Image(buffer.getvalue(), format="png", alt=plate.alt)
+    return Drawn(plate)
+
+
+def page(text: str) -> HTML:
+    """A part of a page as a notebook's output."""
+    # In an element of its own: a page that is framed has to begin with one.
+    return HTML(f"<div>{text}</div>")
+
+
+def saw(lines: Sequence[str]) -> Markdown:
+    """What a notebook ends with: three sentences that were made from its numbers.
+
+    Raises:
+        ValueError: more or fewer than three.
+    """
+    if len(lines) != 3:
+        raise ValueError(f"a notebook ends with three sentences, not {len(lines)}")
+    return Markdown("\n".join(f"- {line}" for line in lines))
 
 
 def held_out_fake(config: RunConfig) -> Path:
@@ -129,6 +154,15 @@ def held_out_fake(config: RunConfig) -> Path:
     videos = pipeline.ensure_manifest(config, config.data.train_on)
     fakes = videos[(videos["split"] == "test") & videos["is_fake"]]
     return pipeline.plan(config, config.data.train_on).root / fakes["path"].iloc[0]
+
+
+def held_out_source(config: RunConfig) -> Path:
+    """The real video that :func:`held_out_fake` was made from; the first real one if none was."""
+    videos = pipeline.ensure_manifest(config, config.data.train_on)
+    test = videos[videos["split"] == "test"]
+    person = test.loc[test["is_fake"], "target_id"].iloc[0]
+    real = test[~test["is_fake"]].sort_values("target_id", key=lambda t: t != person, kind="stable")
+    return pipeline.plan(config, config.data.train_on).root / real["path"].iloc[0]
 
 
 def report(judged: Judged, height: str = "40rem") -> HTML:
@@ -179,5 +213,27 @@ def execute(name: str, output: Path | None = None, preset: str = "demo") -> Path
             progress_bar=False,
             config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"}),
         )
+    tidy(running, preset)
     os.replace(running, output)
     return output
+
+
+def tidy(path: Path, preset: str) -> None:
+    """Make an executed notebook a page: pictures described by what *they* show, set-up folded.
+
+    A cell's description of its picture is the one of the last run; the line that says which preset
+    the committed copy was run with goes where it is not true, and so does the second of two cells
+    of parameters, which papermill adds.
+    """
+    import nbformat
+
+    book = nbformat.read(path, as_version=4)
+    for cell in book.cells:
+        for output in cell.get("outputs", []):
+            if alt := output.get("metadata", {}).get(SVG, {}).get("alt"):
+                cell.metadata.setdefault("mystnb", {}).setdefault("image", {})["alt"] = alt
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.metadata["tags"].append("remove-cell")
+    if preset != "test" and "preset `test`" in book.cells[0].source:
+        del book.cells[0]
+    nbformat.write(book, path)

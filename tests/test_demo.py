@@ -16,6 +16,7 @@ from mcxlib.data.faces.finder import FaceFinder
 from mcxlib.settings.data import DataConfig
 from mcxlib.synthetic import DemoSpec, is_complete, make, make_masks
 from mcxlib.synthetic.clip import plan_clip, render_frame
+from mcxlib.synthetic.few_masks import make_masks_of
 from mcxlib.synthetic.manipulate import MANIPULATIONS, Canonical, Recipe, _oval, altered
 from mcxlib.synthetic.plan import RECIPES, STYLES, plan
 
@@ -238,6 +239,18 @@ def test_masks_touch_nothing_that_was_there(with_masks):
     assert {p: p.stat().st_mtime_ns for p in added - {gone}} == {
         p: t for p, t in times.items() if p != gone
     }
+
+
+def test_the_masks_of_a_few_fakes_are_those_of_all(with_masks, tmp_path):
+    root, _ = with_masks
+    folder = "FaceForensics++/manipulated_sequences"
+    paths = sorted(files(root / folder / "NeuralTextures/c23"))[:2]
+    wanted = {f"{folder}/NeuralTextures/c23/{path}" for path in paths}
+    made = make_masks_of({*wanted, "FaceForensics++/no such.mp4"}, tmp_path, TINY)
+    assert set(made) == wanted
+    assert len(files(tmp_path)) == 2
+    for path, file in made.items():
+        assert file.read_bytes() == (root / path.replace("/c23/", "/masks/")).read_bytes()
 
 
 def test_masks_need_the_finished_videos(tmp_path):

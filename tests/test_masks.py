@@ -387,3 +387,28 @@ def test_who_asks_for_masks():
     assert not detectors.find("m2tr").uses_masks(load("paper", detector="m2tr").model)
     off = load("paper", detector="dcl", intra_weight=0.0).model
     assert not detectors.find("dcl").uses_masks(off)
+
+
+def test_where_crops_to_show_were_altered(home):
+    from mcxlib.pipeline.altered import altered
+
+    config = load("test", **WHOLE)
+    rows = pipeline.ensure_rows(config, "FaceForensics++")
+    test = rows[rows["split"] == "test"].groupby("manipulation").head(1).reset_index(drop=True)
+    size = config.data.crop_size
+    masks, known = altered(config, test, size)
+    found = dict(zip(test["manipulation"], zip(masks, known, strict=True), strict=True))
+    assert {name: bool(known) for name, (_, known) in found.items()} == {
+        "real": True, "DF": True, "F2F": True, "FS": True, "NT": False,
+    }  # fmt: skip
+    assert not found["real"][0].any()
+    assert found["DF"][0].all()
+    # Of FaceSwap all but the upper quarter of the frame was altered.
+    rows_altered = found["FS"][0].mean(1)
+    assert (rows_altered[: size // 4 - 1] < 0.1).all()
+    assert (rows_altered[size // 4 + 1 :] > 0.9).all()
+    middle, _ = altered(config, test, size - 4)
+    np.testing.assert_array_equal(middle[:, :], masks[:, 2:-2, 2:-2])
+    # Nothing is written beside the crops.
+    crops = pipeline.crop_folder(config, "FaceForensics++")
+    assert not paths.masks_of(crops).exists()

@@ -48,12 +48,15 @@ def embed_frames(model: Detector, images: Tensor, batch_size: int = 64) -> np.nd
     return torch.cat(parts).numpy()
 
 
-def tsne(features: ArrayLike, seed: int = 0, perplexity: float = 30.0) -> np.ndarray:
+def tsne(
+    features: ArrayLike, seed: int = 0, perplexity: float = 30.0, init: str = "pca"
+) -> np.ndarray:
     """Features (N, D) -> points (N, 2) by t-SNE, as in Fig. 3.
 
     Starts from the two principal components, so that the large-scale arrangement is the data's
     and not the seed's, and runs on one thread: the order in which threads add up would otherwise
-    change the last digits and, through them, the map. Distances between far clusters and the
+    change the last digits and, through them, the map. With ``init="random"`` the seed decides where
+    the points start, to see what a map owes to its start. Distances between far clusters and the
     clusters' sizes mean nothing in such a map; :func:`neighbour_agreement` of the *features* does.
 
     Raises:
@@ -69,7 +72,7 @@ def tsne(features: ArrayLike, seed: int = 0, perplexity: float = 30.0) -> np.nda
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
-    model = TSNE(2, init="pca", random_state=seed, perplexity=perplexity)
+    model = TSNE(2, init=init, random_state=seed, perplexity=perplexity)
     with threadpool_limits(limits=1):
         return model.fit_transform(features)
 

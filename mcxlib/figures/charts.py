@@ -27,6 +27,10 @@ _NO_LOSS = (
     *("step", "epoch", "lr", "lr_backbone", "images_per_second", "selected", "total"),
     "self_minus_other",
 )
+_WIDE = 7.0
+"""Inches (72 pt) that a page has for a figure: what is wider is shown smaller, letters and all."""
+_SMOOTHED = 20
+"""A loss is drawn as its mean over this part of all steps, and pale as it was."""
 _LOSS_COLORS = ("#0072B2", "#009E73", "#D55E00", "#E69F00", "#56B4E9", "#CC79A7", "#F0E442")
 
 
@@ -136,7 +140,7 @@ def forest(table: pd.DataFrame) -> Plate:
         "bosc": (100, "BOSC, as a share", FAKE_COLOR, "s", 0.17),
     }
     with style():
-        figure = new_figure(2.1 + 1.75 * len(sets), 1.3 + 0.3 * len(labels))
+        figure = new_figure(min(2.1 + 1.75 * len(sets), _WIDE), 1.3 + 0.3 * len(labels))
         axes = figure.subplots(1, len(sets), sharey=True, sharex=True, squeeze=False)[0]
         heights = np.arange(len(labels))
         for axis, name in zip(axes, sets, strict=True):
@@ -240,26 +244,31 @@ def training_curves(history: pd.DataFrame, source: str = "", title: str = "") ->
     parts = [c for c in history if c not in _NO_LOSS and not c.startswith("val_")]
     with style():
         timed = "images_per_second" in history
-        figure = new_figure(8.8 if timed else 7.2, 2.9)
+        figure = new_figure(7.0, 3.2)
         ratios = [4, 3, 2] if timed else [1, 1]
         losses, validation, *speed = figure.subplots(1, len(ratios), width_ratios=ratios)
-        for name, color in zip(parts, cycle(_LOSS_COLORS)):
-            losses.plot(steps, history[name], color=color, lw=1, label=name.replace("_", " "))
-        losses.plot(steps, history["total"], color="#222222", lw=1, alpha=0.5, label="total")
+        window = max(1, len(history) // _SMOOTHED)
+        for name, color in [*zip(parts, cycle(_LOSS_COLORS)), ("total", "#222222")]:
+            if window > 1:
+                losses.plot(steps, history[name], color=color, lw=0.6, alpha=0.25)
+            smooth = history[name].rolling(window, min_periods=1, center=True).mean()
+            text = name.replace("_", " ")
+            losses.plot(steps, smooth, color=color, lw=1.6 if window > 1 else 1, label=text)
         losses.set(xlabel="step", ylabel="loss", title=title)
-        room = 1.35 + 0.15 * max(0, (len(parts) - 1) // 2)  # for the legend, two in a row
         # Most losses end at 0; a detector may have one that does not.
         lowest = 1.05 * min(0.0, history[["total", *parts]].min(axis=None))
-        losses.set_ylim(lowest, room * losses.get_ylim()[1])
+        losses.set_ylim(lowest, 1.05 * losses.get_ylim()[1])
         rate = losses.twinx()
         rate.spines["right"].set_visible(True)
         rate.plot(
             steps, history["lr"], color="#aaaaaa", lw=1, ls="--", label="learning rate (right)"
         )
-        rate.set_ylim(0, room * rate.get_ylim()[1])
+        rate.set_ylim(0, 1.05 * rate.get_ylim()[1])
         rate.ticklabel_format(axis="y", style="sci", scilimits=(-2, 2))
         lines = [line for axis in (losses, rate) for line in axis.get_lines()]
-        losses.legend(lines, [line.get_label() for line in lines], loc="upper right", ncols=2)
+        lines = [line for line in lines if not str(line.get_label()).startswith("_")]
+        labels = [str(line.get_label()) for line in lines]
+        figure.legend(lines, labels, loc="outside upper left", ncols=4)
         validation.plot(epochs["step"], epochs["val_auc"], "o-", color="#0072B2", ms=3, label="AUC")
         validation.plot(
             epochs["step"], epochs["val_bosc"], "s-", color="#D55E00", ms=3, label="BOSC"
@@ -283,6 +292,8 @@ def training_curves(history: pd.DataFrame, source: str = "", title: str = "") ->
             f"{epochs['val_auc'].iloc[-1]:.3f} (best {epochs['val_auc'].max():.3f}), BOSC from "
             f"{epochs['val_bosc'].iloc[0]:.3f} to {epochs['val_bosc'].iloc[-1]:.3f}"
         )
+    if window > 1:
+        alt += f"; losses are means over {window} steps, pale behind them each step's own"
     if timed:
         alt += "; beside them, the images trained on in a second"
     return Plate(figure, alt + ".")
@@ -310,9 +321,13 @@ def score_distributions(frames: pd.DataFrame, source: str = "", bins: int = 25) 
     edges = np.linspace(0, 1, bins + 1)
     parts = []
     with style():
-        figure = new_figure(1.2 + 2.1 * len(names), 2.7)
-        axes = figure.subplots(1, len(names), sharex=True, squeeze=False)[0]
-        for axis, name in zip(axes, names, strict=True):
+        columns = min(2, len(names))
+        lines = -(-len(names) // columns)
+        figure = new_figure(min(1.2 + 2.9 * columns, _WIDE), 0.4 + 2.2 * lines)
+        axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+        for axis in axes[len(names) :]:
+            axis.remove()
+        for axis, name in zip(axes, names, strict=False):
             part = frames[frames["dataset"] == name]
             fake = part["is_fake"].astype(bool)
             text = []
@@ -335,11 +350,11 @@ def score_distributions(frames: pd.DataFrame, source: str = "", bins: int = 25) 
                 above = (rows["fake_score"] > 0.5).mean()
                 text.append(f"{100 * above:.1f} % of {len(rows)} {kind}")
             axis.axvline(0.5, color="#222222", lw=1, ls="--")
-            axis.set(xlabel="score of fake", title=name, xlim=(0, 1))
-            axis.set_ylim(top=1.3 * axis.get_ylim()[1])  # room for the legend
+            axis.set(xlabel="score of fake", title=name, xlim=(0, 1), ylabel="share")
             axis.legend(loc="upper center", ncols=2, columnspacing=1, handlelength=1)
+            axis.tick_params(labelleft=True, labelbottom=True)
             parts.append(f"{name} {' and '.join(text)}")
-        axes[0].set_ylabel("share")
+        axes[0].set_ylim(top=1.3 * axes[0].get_ylim()[1])  # room for the legends
         mark(figure, source)
     alt = f"Histograms of the score of fake{of(source)}; above the threshold 0.5: "
     return Plate(figure, alt + "; ".join(parts) + ".")

@@ -9,8 +9,10 @@ import numpy as np
 
 from mcxlib import explain, pipeline, weights
 from mcxlib.figures import samples
+from mcxlib.figures.altered import merged
 from mcxlib.figures.pictures import cam_grid, tsne_panels
 from mcxlib.figures.style import Plate, save
+from mcxlib.pipeline.altered import altered
 from mcxlib.pipeline.data import name_of
 
 if TYPE_CHECKING:
@@ -48,7 +50,9 @@ def cam_maps(models: dict[str, Detector], sample: samples.Sample) -> Maps:
     }
 
 
-def layercam_plate(sample: samples.Sample, maps: Maps, source: str) -> Plate:
+def layercam_plate(
+    sample: samples.Sample, maps: Maps, source: str, masks: np.ndarray | None = None
+) -> Plate:
     """Fig. 4: LayerCAM for output fake on a DF and an F2F face, one column a network.
 
     Of other data, on the first two fakes.
@@ -63,6 +67,7 @@ def layercam_plate(sample: samples.Sample, maps: Maps, source: str) -> Plate:
         {"fake": shown},
         source=source,
         title="LayerCAM",
+        masks=None if masks is None else masks[chosen],
     )
 
 
@@ -117,13 +122,14 @@ def write_figures(runs: dict[str, RunConfig], source: str, folder: Path) -> list
     sample = samples.one_person(config)
     maps = cam_maps(models, sample)
     images, labels = sample.images, sample.labels
+    masks, _ = altered(config, samples.person_rows(config), config.train.input_size)
     preview = {"fake": {"Grad-CAM": maps[first]["fake"]["Grad-CAM"]}}
     plates = {
         "preview": cam_grid(images, labels, preview, source=source, title=first),
         "tsne": tsne_plate(runs, source),
-        "layercam": layercam_plate(sample, maps, source),
-        "cam_mcx-api": cam_grid(images, labels, maps[first], source=source, title=first),
-        "cam_api-net": cam_grid(images, labels, maps[last], source=source, title=last),
+        "layercam": layercam_plate(sample, maps, source, masks),
+        "cam_mcx-api": cam_grid(images, labels, merged(maps[first]), source, first, masks),
+        "cam_api-net": cam_grid(images, labels, merged(maps[last]), source, last, masks),
     }
     origin = made_from(runs)
     return [

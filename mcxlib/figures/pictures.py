@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mcxlib.figures.style import Plate, looks, mark, new_figure, of, style
+from mcxlib.figures.vector import tile
 
 if TYPE_CHECKING:
     from mcxlib.explain import Agreement
@@ -80,6 +81,7 @@ def cam_grid(
     maps: Mapping[str, Mapping[str, np.ndarray]],
     source: str = "",
     title: str = "",
+    masks: np.ndarray | None = None,
 ) -> Plate:
     """Class activation maps as in Fig. 5 and 6: a row an image, a column a method, by output.
 
@@ -87,7 +89,8 @@ def cam_grid(
         images: (N, 3, H, W) in [0, 1].
         names: N row labels (the classes).
         maps: output ("real", "fake") -> method -> (N, H, W) in [0, 1]. One method alone gives
-            Fig. 4.
+            Fig. 4. A map that is zero everywhere is marked: nothing speaks for the output.
+        masks: (N, H, W) bool, whose borders are drawn over every picture of a row.
 
     Raises:
         ValueError: no map, or maps that do not fit the images.
@@ -109,34 +112,51 @@ def cam_grid(
         raise ValueError(f"{len(names)} row names for {len(images)} images")
     n, width = len(images), 1 + len(columns)
     with style():
-        figure = new_figure(0.4 + 0.95 * width, 0.7 + 0.95 * n)
+        side = min(1.3, 6.6 / width)  # a page is seven inches wide
+        figure = new_figure(0.4 + side * width, 0.9 + side * n)
         axes = figure.subplots(n, width, squeeze=False)
         for row, (image, name) in enumerate(zip(images, names, strict=True)):
-            axes[row, 0].imshow(image.transpose(1, 2, 0).clip(0, 1))
+            axes[row, 0].imshow(tile(image), interpolation="none")
             axes[row, 0].set_ylabel(name)
             for column, (output, method) in enumerate(columns, start=1):
-                axes[row, column].imshow(overlay(image, maps[output][method][row]))
+                _map(axes[row, column], image, maps[output][method][row], overlay)
+            if masks is not None and masks[row].any():
+                for axis in axes[row]:
+                    _contour(axis, masks[row])
         for axis in axes.flat:
             _frame_only(axis)
         axes[0, 0].set_title("crop")
         for column, (output, method) in enumerate(columns, start=1):
             axes[0, column].set_title(
-                f"{method}\n({output})", fontsize=7, backgroundcolor=_GROUND.get(output, "white")
+                "\n= ".join(method.split(" = ")) + f"\n({output})",
+                fontsize=7,
+                backgroundcolor=_GROUND.get(output, "white"),
             )
         if title:
             figure.suptitle(title, fontsize=9)
         mark(figure, source)
+    outlined = "; lines show where the fakes were altered" if masks is not None else ""
+    return Plate(figure, _cam_alt(names, maps, title, source, outlined))
+
+
+def _cam_alt(
+    names: Sequence[str],
+    maps: Mapping[str, Mapping[str, np.ndarray]],
+    title: str,
+    source: str,
+    outlined: str,
+) -> str:
     parts = []
     for output, methods in maps.items():
         wide = [100 * (np.asarray(m) > 0.5).mean() for m in methods.values()]
         parts.append(f"output {output}, {np.mean(wide):.0f} % of the area")
     named = f" of {title}" if title else ""
-    alt = (
-        f"Class activation maps{named}{of(source)}: {n} crops ({', '.join(names)}), methods "
-        f"{', '.join(dict.fromkeys(m for _, m in columns))}; above half of a map's maximum lies, "
-        f"for {', for '.join(parts)}."
+    kinds = dict.fromkeys(method for methods in maps.values() for method in methods)
+    return (
+        f"Class activation maps{named}{of(source)}: {len(names)} crops ({', '.join(names)}), "
+        f"methods {', '.join(kinds)}; above half of a map's maximum lies, "
+        f"for {', for '.join(parts)}{outlined}."
     )
-    return Plate(figure, alt)
 
 
 def contact_sheet(
@@ -161,12 +181,13 @@ def contact_sheet(
     columns = min(columns, len(crops))
     rows = -(-len(crops) // columns)
     with style():
-        figure = new_figure(1.15 * columns, 1.3 * rows + (0.5 if title else 0.25))
+        side = min(1.15, 7.0 / columns)  # a page is that wide
+        figure = new_figure(side * columns, 1.13 * side * rows + (0.5 if title else 0.25))
         axes = figure.subplots(rows, columns, squeeze=False)
         for axis in axes.flat:
             axis.set_axis_off()
         for axis, crop, label in zip(axes.flat, crops, labels, strict=False):
-            axis.imshow(crop)
+            axis.imshow(tile(crop), interpolation="none")
             axis.text(
                 0.5, -0.04, label, fontsize=7, ha="center", va="top", transform=axis.transAxes
             )
@@ -179,6 +200,22 @@ def contact_sheet(
     return Plate(
         figure, f"Contact sheet{named}{of(source)} with {len(crops)} face crops: {counts}."
     )
+
+
+def _map(axis: Any, image: np.ndarray, map: np.ndarray, overlay: Callable) -> None:
+    axis.imshow(tile(overlay(image, map)), interpolation="none")
+    if not np.asarray(map).any():
+        words = {"ha": "center", "va": "center", "transform": axis.transAxes}
+        axis.text(0.5, 0.08, "nothing", fontsize=7, color="white", **words)
+
+
+def _contour(axis: Any, mask: np.ndarray) -> None:
+    """The border of a mask, over a picture of any size."""
+    height, width = axis.images[0].get_array().shape[:2]
+    x = (np.arange(mask.shape[1]) + 0.5) * width / mask.shape[1] - 0.5
+    y = (np.arange(mask.shape[0]) + 0.5) * height / mask.shape[0] - 0.5
+    # A blue that no colour of the map comes near.
+    axis.contour(x, y, mask.astype(float), [0.5], colors="#56B4E9", linewidths=1.2)
 
 
 def _frame_only(axis: Any) -> None:

@@ -54,8 +54,8 @@ def test_images(config: RunConfig, rows: pd.DataFrame) -> Tensor:
     return _images(config, config.data.train_on, rows, config.train.input_size)
 
 
-def one_person(config: RunConfig) -> Sample:
-    """The first test person's crop, real and under each manipulation.
+def person_rows(config: RunConfig) -> pd.DataFrame:
+    """The first test person's crop, real and under each manipulation: a row each.
 
     Of data that show nobody both real and fake: the first crop of each class.
     """
@@ -63,7 +63,12 @@ def one_person(config: RunConfig) -> Sample:
     kinds = rows.groupby("target_id")["class_index"].nunique()
     first = kinds[kinds == kinds.max()].index[0]
     person = rows[rows["target_id"] == first] if kinds.max() > 1 else rows
-    chosen = person.sort_values(["class_index", "frame_index"]).groupby("class_index").head(1)
+    return person.sort_values(["class_index", "frame_index"]).groupby("class_index").head(1)
+
+
+def one_person(config: RunConfig) -> Sample:
+    """The crops of :func:`person_rows`, as the network gets them."""
+    chosen = person_rows(config)
     return Sample(test_images(config, chosen).contiguous().numpy(), chosen["manipulation"].tolist())
 
 
