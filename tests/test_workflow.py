@@ -29,7 +29,8 @@ if "--done" in words:
     value("--done").parent.mkdir(parents=True, exist_ok=True)
     value("--done").write_text(json.dumps({"made": words[0]}))
 elif words[0] == "tables":
-    for name in ("1.csv", "2.csv", "3.csv", "1.md", "2.md", "3.md", "1_rates.csv", "3_rates.csv"):
+    kinds = (".csv", ".md", "_notes.md", "_cells.csv", "_rates.csv")
+    for name in (f"{n}{kind}" for n in (1, 2, 3) for kind in kinds):
         (value("--output") / f"table{name}").write_text("a")
 elif words[0] == "figures":
     for name in ("preview", "tsne", "layercam", "cam_mcx-api", "cam_api-net"):
