@@ -409,7 +409,7 @@ def test_written_files(tmp_path):
     names = [path.name for path in tables.write(runs, results)]
     kinds = (".csv", "_cells.csv", ".parquet", ".md", "_notes.md", "_rates.csv")
     three = [f"table{i}{kind}" for i in (1, 2, 3) for kind in kinds if (i, kind) != (2, kinds[5])]
-    assert names == [*three, "cost.csv"]
+    assert names == [*three, "headline.md", "machine.md", "cost.csv"]
     assert sorted(p.name for p in results.iterdir()) == sorted(names)  # no temporary left
     first = printed(results / "table1.csv")
     assert first["RGB"]["F2F, paper", "BOSC"] == "99.90"
@@ -428,7 +428,10 @@ def test_written_files(tmp_path):
         for kind in ("paper", "measured")
     }
     said = (results / "table1_notes.md").read_text()
-    assert said.startswith("- Measured: synthetic demonstration data, slim_xception, unless")
+    assert said.startswith(
+        "- Measured: synthetic demonstration data; backbone, where a method leaves it open: "
+        "slim_xception. Notes say what differs.\n- Bold"
+    )
     assert "Not run here: Cozzolino et al., Bayar and Stamm, MesoNet" in said
     tidy = pd.read_parquet(results / "table3.parquet")
     pd.testing.assert_frame_equal(tidy, tables.cross_dataset(runs), check_dtype=False)
@@ -442,6 +445,31 @@ def test_written_files(tmp_path):
     before = {name: (results / name).read_bytes() for name in names}
     tables.write(runs, results)
     assert before == {name: (results / name).read_bytes() for name in names}
+
+
+def test_the_first_page_says_what_came_out_and_what_it_took(tmp_path):
+    out = tmp_path / "out"
+    for place in (tmp_path / "nothing", tmp_path / "runs"):
+        place.mkdir()
+    tables.write(tmp_path / "nothing", out)
+    assert (out / "headline.md").read_text() == "Nothing was measured yet.\n"
+    run = store(tmp_path / "runs", every())
+    record = {"seconds": 200, "processor": "abacus", "cores": 2, "gpus": []}
+    (run / "provenance.json").write_text(json.dumps(record))
+    store(tmp_path / "runs", every(), spec="hsv")
+    tables.write(tmp_path / "runs", out)
+    said = (out / "headline.md").read_text()
+    found = cells(tables.closed_set(tmp_path / "runs"), "MCX-API(RGB)").loc["Average"]
+    assert said.startswith("On synthetic demonstration data, MCX-API(RGB) tells real frames")
+    assert (
+        f"**68.8 %** (95 % interval {found['bosc_low']:.1f} to {found['bosc_high']:.1f} %)" in said
+    )
+    assert "an AUC of **0.867**" in said
+    assert said.endswith("by video, its AUC is: Celeb-DF v2 0.250.\n")
+    assert (out / "machine.md").read_text() == (
+        "2 runs of these tables trained for 3 minutes on abacus, 2 cores, no GPU. "
+        "Of 1 the time is not known.\n"
+    )
 
 
 def test_nothing_is_written_when_one_table_fails(tmp_path):
@@ -468,7 +496,7 @@ def test_a_data_set_of_one_class_costs_its_own_cell_and_no_table(tmp_path):
     assert np.isnan(row["bosc_low"])
     assert row["sensitivity_measured"] == 50
     assert (row["videos_real"], row["videos_fake"]) == (0, 2)
-    assert len(tables.write(tmp_path, tmp_path / "results")) == 18
+    assert len(tables.write(tmp_path, tmp_path / "results")) == 20
 
 
 def test_other_data_sets_have_a_table_of_their_own(tmp_path):
@@ -691,7 +719,7 @@ def test_the_best_of_a_column_is_marked_with_its_interval(tmp_path):
     tables.write(tmp_path / "runs", tmp_path / "out")
     shown = printed(tmp_path / "out/table1.csv")
     bound = cells(tables.closed_set(tmp_path / "runs"), "MCX-API(HSV)").loc["F2F"]
-    ends = f"{bound['bosc_low']:.1f} to {bound['bosc_high']:.1f}"
+    ends = f"{bound['bosc_low']:.1f}–{bound['bosc_high']:.1f}"
     assert shown["HSV"]["F2F, measured", "BOSC"] == f"**87.50** {ends}"
     assert shown["RGB"]["F2F, measured", "BOSC"] == "62.50"
     # Equal numbers have no best.

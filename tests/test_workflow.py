@@ -32,8 +32,10 @@ elif words[0] == "tables":
     kinds = (".csv", ".md", "_notes.md", "_cells.csv", "_rates.csv")
     for name in (f"{n}{kind}" for n in (1, 2, 3) for kind in kinds):
         (value("--output") / f"table{name}").write_text("a")
+    for name in ("headline.md", "machine.md"):
+        (value("--output") / name).write_text("a")
 elif words[0] == "figures":
-    for name in ("preview", "tsne", "layercam", "cam_mcx-api", "cam_api-net"):
+    for name in ("preview", "xception", "tsne", "layercam", "cam_mcx-api", "cam_api-net"):
         (value("--output") / f"{name}.png").write_text("a")
 else:
     Path(f"book/generated/notebooks/{words[1]}.ipynb").write_text("{}")

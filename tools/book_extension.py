@@ -4,18 +4,19 @@
   measured columns and groups of columns get classes, a row of one filled cell becomes a heading.
 - Citations and the list of references carry the same label, authors and year.
 - Roles and attributes without which screen readers and keyboards lose their way.
-- Of MathJax only what a page can ask for is kept, a fifth of its size.
+- Of MathJax only what a page can ask for is kept, a fifth of its size; maps for debugging the
+  theme's own files go too.
 """
 
 from __future__ import annotations
 
-import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from pybtex.plugin import register_plugin
+from pybtex.richtext import Text
 from pybtex.style.formatting.plain import Style as PlainStyle
 from pybtex.style.labels import BaseLabelStyle
 from sphinx.application import Sphinx
@@ -92,7 +93,7 @@ def widen(row: nodes.row, cell: nodes.entry, others: list[nodes.entry]) -> None:
 def label_of(entry: Any) -> str:
     """Authors and year, as a citation in the text has them: "Chollet, 2017"."""
     people = [" ".join([*p.prelast_names, *p.last_names]) for p in entry.persons.get("author", [])]
-    people = [re.sub(r"[{}]", "", name) for name in people] or [entry.key]
+    people = [str(Text.from_latex(name)) for name in people] or [entry.key]
     if len(people) > 2:
         people = [f"{people[0]} et al."]
     return f"{' and '.join(people)}, {entry.fields.get('year', 'no year')}"
@@ -126,11 +127,13 @@ def mend_page(
         context["body"] = body.replace('role="doc-biblioentry"', 'role="listitem"')
 
 
-def prune_mathjax(app: Sphinx, error: Exception | None) -> None:
-    """Remove the parts of MathJax that this book cannot load."""
-    folder = Path(app.outdir) / "_static/mathjax"
-    if error is None and folder.is_dir():
-        prune(folder)
+def prune_static(app: Sphinx, error: Exception | None) -> None:
+    """Remove what no page of this book loads."""
+    static = Path(app.outdir) / "_static"
+    if error is None and (static / "mathjax").is_dir():
+        prune(static / "mathjax")
+        for file in static.rglob("*.map"):
+            file.unlink()
 
 
 def prune(folder: Path) -> None:
@@ -157,5 +160,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", lay_out_tables)
     app.connect("html-page-context", mend_page)
     # After the extension that copies it.
-    app.connect("build-finished", prune_mathjax, priority=900)
+    app.connect("build-finished", prune_static, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -2,7 +2,7 @@
 "use strict";
 
 const WIDE =
-  ".pst-scrollable-table-container, .results-scroll, div.cell_output > .output, div.math, pre";
+  ".pst-scrollable-table-container, .results-scroll, div.cell_output > .output, figure.wide, pre";
 
 function hintBefore(box) {
   let hint = box.previousElementSibling;
@@ -18,8 +18,8 @@ function hintBefore(box) {
 function mark(box) {
   const wide = box.scrollWidth > box.clientWidth + 1;
   if (wide) box.tabIndex = 0;
-  // One hint for each table, at the innermost box that holds it.
-  const table = box.querySelector("table");
+  // One hint for each table or wide picture, at the innermost box that holds it.
+  const table = box.querySelector("table, :scope > img, :scope > a > img");
   if (table && table.closest(WIDE) === box) hintBefore(box).hidden = !wide;
 }
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from mcxlib import explain, pipeline, weights
 from mcxlib.figures import samples
+from mcxlib.figures.drawings import backbone, strip, xception_stages
 from mcxlib.figures.pictures import cam_grid, tsne_panels
 from mcxlib.figures.style import Plate, save
 
@@ -109,16 +110,17 @@ def deletion_table(models: dict[str, Detector], config: RunConfig, count: int = 
 
 
 def write_figures(runs: dict[str, RunConfig], source: str, folder: Path) -> list[Path]:
-    """The numbered figures of the book: preview, tsne, layercam, and cam_... of each run."""
+    """The figures of the book: preview, xception, tsne, layercam, and cam_... of each run."""
     first, last = next(iter(runs)), list(runs)[-1]
     config = runs[first]
     models = networks(runs)
     sample = samples.one_person(config)
     maps = cam_maps(models, sample)
     images, labels = sample.images, sample.labels
-    preview = {"fake": {"Grad-CAM": maps[first]["fake"]["Grad-CAM"]}}
+    looked = maps[first]["fake"]["Grad-CAM"]
     plates = {
-        "preview": cam_grid(images, labels, preview, source=source, title=first),
+        "preview": strip(images, labels, looked, source, f"Grad-CAM of {first}, output fake"),
+        "xception": backbone(xception_stages()),
         "tsne": tsne_plate(runs, source),
         "layercam": layercam_plate(sample, maps, source),
         "cam_mcx-api": cam_grid(images, labels, maps[first], source=source, title=first),

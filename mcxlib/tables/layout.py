@@ -34,7 +34,7 @@ class Layout(NamedTuple):
     header: tuple[list[str], list[str]]
     """Groups of columns and columns. An empty group goes on with the one at its left."""
     rows: list[list[str]]
-    """A row with its first cell alone is a heading. ``**99.50** 98.1 to 100`` is the best of a
+    """A row with its first cell alone is a heading. ``**99.50** 98.1–100.0`` is the best of a
     column with its interval."""
     notes: list[str]
 
@@ -154,7 +154,7 @@ def _finished(
         # accuracy has no interval.
         if measured[place] and key[1] in ("bosc", "auc"):
             _mark_best([row for label, row in body.items() if label in now], place, key, ends)
-    marks, notes = _notes(dict(zip(laid_out[METHOD], laid_out[STATUS], strict=True)))
+    marks, notes = _notes(dict(zip(laid_out[METHOD], laid_out[STATUS], strict=True)), cells)
     rows = [[paper.shown(row[0]) + marks.get(row[0], ""), *row[1:]] for row in body.values()]
     return Layout((groups, columns), _grouped(rows), notes)
 
@@ -182,41 +182,56 @@ def _intervals(cells: pd.DataFrame) -> dict[tuple[str, str, str], str]:
         for name, digits in (("bosc", 1), ("auc", 3)):
             low, high = cell[f"{name}_low"], cell[f"{name}_high"]
             if not (pd.isna(low) or pd.isna(high)):
-                text = f"{low:.{digits}f} to {high:.{digits}f}"
+                text = f"{low:.{digits}f}–{high:.{digits}f}"
                 found[cell["label"], cell["test_set"], name] = text
     return found
 
 
-def _notes(status: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+def _notes(status: dict[str, str], cells: pd.DataFrame) -> tuple[dict[str, str], list[str]]:
     """Marks by row, and the notes: what most rows have in common once, the rest numbered."""
-    said = {label: text.split("; ") for label, text in status.items() if text != NOT_RUN}
+    source, backbone = _common(cells)
     said = {
-        label: [part for part in parts if part != NOT_IN_PAPER] for label, parts in said.items()
+        label: [_short(part, source, backbone) for part in text.split("; ")]
+        for label, text in status.items()
+        if text != NOT_RUN
     }
-    counts = Counter(part for parts in said.values() for part in parts)
-    common = counts.most_common(1)[0][0] if counts else ""
     numbers: dict[str, str] = {}
     marks = {}
     for label, parts in said.items():
-        if rest := "; ".join(part for part in parts if part != common):
-            number = numbers.setdefault(rest, str(len(numbers) + 1).translate(_MARKS))
-            marks[label] = number
-    notes = [f"Measured: {common}, unless a note says otherwise."] if common else []
+        if rest := "; ".join(filter(None, parts)):
+            marks[label] = numbers.setdefault(rest, str(len(numbers) + 1).translate(_MARKS))
+    notes = []
+    if source:
+        network = f"; backbone, where a method leaves it open: {backbone}" if backbone else ""
+        notes.append(f"Measured: {source}{network}. Notes say what differs.")
     notes += [f"{number} {text}." for text, number in numbers.items()]
-    if common:
+    if source:
         notes.append(
             "Bold: the highest number of its column among those measured together, with its 95 % "
             "interval. Other test videos would move it within that; another seed may move it "
             "further."
         )
     empty = f"{NOTHING}: not printed in the paper, or not measured here"
-    missing = [label for label, text in status.items() if text == NOT_RUN]
-    if missing:
-        listed = ", ".join(dict.fromkeys(paper.shown(label) for label in missing))
-        notes.append(f"{empty}. Not run here: {listed}.")
-    else:
-        notes.append(f"{empty}.")
-    return marks, notes
+    missing = [paper.shown(label) for label, text in status.items() if text == NOT_RUN]
+    listed = f" Not run here: {', '.join(missing)}." if missing else ""
+    return marks, [*notes, f"{empty}.{listed}"]
+
+
+def _common(cells: pd.DataFrame) -> tuple[str, str]:
+    """The data that most measured rows come from, and the backbone that most of them have."""
+    rows = cells[cells["seeds"] > 0].groupby("label", sort=False)
+    sources = Counter(", ".join(dict.fromkeys(filter(None, row["source"]))) for _, row in rows)
+    backbones = Counter(name for _, row in rows for name in set(filter(None, row["backbone"])))
+    first = [found.most_common(1)[0][0] if found else "" for found in (sources, backbones)]
+    return first[0], first[1]
+
+
+def _short(part: str, source: str, backbone: str) -> str:
+    """A part of a row's status without what all rows have in common."""
+    if part in (NOT_IN_PAPER, source, f"{source}, {backbone}"):
+        return ""
+    own = part.removeprefix(f"{source}, ")
+    return f"backbone {own}" if own != part else part
 
 
 def _grouped(rows: list[list[str]]) -> list[list[str]]:

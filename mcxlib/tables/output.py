@@ -19,6 +19,7 @@ from mcxlib.tables.compare import (
     overall,
 )
 from mcxlib.tables.cost import cost
+from mcxlib.tables.headline import headline, machine
 from mcxlib.tables.layout import NOTHING, Layout
 from mcxlib.tables.remarks import remarks
 from mcxlib.tables.stored import find_runs
@@ -215,6 +216,7 @@ def write(
 ) -> list[Path]:
     """Compute Tables 1 to 3 from the stored scores and write them; returns the files.
 
+    ``headline.md`` and ``machine.md`` say in a sentence each what came out and what it took.
     ``cost.csv`` says how much arithmetic and time each run took. Where runs were scored on other
     data sets too, ``further.csv`` has their numbers.
 
@@ -229,6 +231,10 @@ def write(
         for table in tables:
             kept.keep(table, wide(table), find_runs(runs_dir), kept_file(others, table))
     written = [path for table in tables for path in write_table(table, results_dir, others)]
+    said = {"headline": headline(tables[0], tables[2]), "machine": machine(runs_dir)}
+    for name, text in said.items():
+        written.append(Path(results_dir) / f"{name}.md")
+        write_text(written[-1], text + "\n")
     for name, table in more.items():
         if len(table):
             written.append(_csv(Path(results_dir) / f"{name}.csv", table))
