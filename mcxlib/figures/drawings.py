@@ -99,6 +99,7 @@ def xception_stages(channels: int = 3, side: int = 448) -> list[Stage]:
         network: Any = backbones.create("legacy_xception", channels)
         x = torch.empty(1, channels, side, side)
     network.eval()
+    parts: list[tuple[str, str, tuple[Any, ...]]]
     parts = [("conv 1", "stem", (network.conv1, network.bn1, network.act1))]
     parts += [("conv 2", "stem", (network.conv2, network.bn2, network.act2))]
     blocks = backbones.blocks(network)
