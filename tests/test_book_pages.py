@@ -183,7 +183,9 @@ def test_search_finds_a_word_of_each_page(browser, address, html):
     missed = []
     with visited(browser) as (page, _, errors):
         for name, words in texts.items():
-            rare = min(words, key=lambda w: (sum(w in other for other in texts.values()), -len(w), w))
+            rare = min(
+                words, key=lambda w: (sum(w in other for other in texts.values()), -len(w), w)
+            )
             page.goto(f"{address}/search.html?q={rare}", timeout=WAIT)
             try:
                 page.wait_for_selector(f"ul.search a[href*='{name}.html']", timeout=10_000)

@@ -467,9 +467,13 @@ def test_the_first_page_says_what_came_out_and_what_it_took(tmp_path):
     assert "an AUC of **0.867**" in said
     assert said.endswith("by video, its AUC is: Celeb-DF v2 0.250.\n")
     assert (out / "machine.md").read_text() == (
-        "2 runs of these tables trained for 3 minutes on abacus, 2 cores, no GPU. "
+        "Training took 3 minutes for the 2 runs of the tables, on abacus, 2 cores, no GPU. "
         "Of 1 the time is not known.\n"
     )
+    shutil.copytree(run, tmp_path / "runs/ablation" / run.name)
+    tables.write(tmp_path / "runs", out)
+    said = (out / "machine.md").read_text()
+    assert "of the tables, and 3 minutes for the 1 run of studies, on abacus" in said
 
 
 def test_nothing_is_written_when_one_table_fails(tmp_path):

@@ -49,7 +49,7 @@ def strip(
         raise ValueError(f"maps of shape {maps.shape} for images of shape {images.shape}")
     with style():
         # Twice the size at which it is shown, with letters to match: sharp on any screen.
-        figure = new_figure(3.4 * len(images), 7.6)
+        figure = new_figure(3.4 * len(images), 7.75)
         # The faces get all the room there is.
         figure.set_layout_engine("none")
         room = {"left": 0, "right": 1, "bottom": 0.065, "top": 0.945}

@@ -55,18 +55,25 @@ def _interval(cell: pd.Series, name: str, digits: int, unit: str) -> str:
 def machine(runs_dir: Path | str) -> str:
     """How long the runs of the tables trained, and on what; errors as :func:`find_runs`."""
     table = cost(runs_dir)
-    if table.empty:
+    own, studied = table[table["study"] == ""], table[table["study"] != ""]
+    if own.empty:
         return NOTHING_YET
-    if table["seconds"].isna().all():
-        return "How long the runs of these tables trained is not known."
-    seconds = pd.to_numeric(table["seconds"]).sum()
+    if own["seconds"].isna().all():
+        return "How long the runs of the tables trained is not known."
     records = [run.folder.read_provenance() or {} for run in find_runs(runs_dir)]
     places = dict.fromkeys(filter(None, map(_place, records)))
-    where = f" on {'; '.join(places)}" if places else ""
-    runs = f"{len(table)} runs" if len(table) > 1 else "One run"
+    said = f"{_trained(own)} of the tables"
+    if len(studied) and studied["seconds"].notna().any():
+        said += f", and {_trained(studied)} of studies"
+    said += f", on {'; '.join(places)}." if places else "."
     unknown = int(table["seconds"].isna().sum())
-    said = f"{runs} of these tables trained for {_minutes(seconds)}{where}."
-    return said + (f" Of {unknown} the time is not known." if unknown else "")
+    return "Training took " + said + (f" Of {unknown} the time is not known." if unknown else "")
+
+
+def _trained(table: pd.DataFrame) -> str:
+    seconds = pd.to_numeric(table["seconds"]).sum()
+    runs = f"{len(table)} runs" if len(table) > 1 else "1 run"
+    return f"{_minutes(seconds)} for the {runs}"
 
 
 def _minutes(seconds: float) -> str:
