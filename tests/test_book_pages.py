@@ -56,6 +56,11 @@ CUT = """() => {
   }
   return found;
 }"""
+TABLES = """() => [...document.querySelectorAll('article table')].map((t) => ({
+    across: t.classList.contains('results'),
+    right: t.getBoundingClientRect().right,
+    text: t.innerText.slice(0, 50),
+}))"""
 WIDER = "() => document.documentElement.scrollWidth > innerWidth + 1"
 
 
@@ -133,9 +138,7 @@ def test_page_on_paper(browser, address, name):
             opened(page, f"{address}/{name}.html")
             page.emulate_media(media="print")
             page.wait_for_function("() => matchMedia('print').matches", timeout=WAIT)
-            tables = page.evaluate("""() => [...document.querySelectorAll('article table')].map(
-                (t) => ({across: t.classList.contains('results'),
-                         right: t.getBoundingClientRect().right, text: t.innerText.slice(0, 50)}))""")
+            tables = page.evaluate(TABLES)
             cut = [t["text"] for t in tables if t["across"] == wanted and t["right"] > width + 1]
             assert cut == []
             boxes = page.evaluate("""() => [...document.querySelectorAll(
@@ -167,8 +170,8 @@ def test_the_keyboard_is_seen_wherever_it_is(browser, address):
             name, shown = page.evaluate("""() => {
                 const e = document.activeElement, s = getComputedStyle(e);
                 const name = e.tagName + ' ' + (e.ariaLabel || e.innerText || e.className);
-                return [name.slice(0, 60), s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) > 1
-                        || e === document.body];
+                const ring = s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) > 1;
+                return [name.slice(0, 60), ring || e === document.body];
             }""")
             seen.add(name)
             if not shown:
