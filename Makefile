@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := book
-.PHONY: book full env test test-compiler fuzz lint lab clean help
+.PHONY: book full env test test-book test-compiler fuzz lint lab clean help
 
 PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
@@ -72,6 +72,9 @@ $(STAMP): constraints.txt pyproject.toml environment.yml
 test: $(STAMP)  ## run all tests, the notebooks included: make test ARGS="-k bosc"
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 \
 		$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --nbval tests notebooks $(ARGS)
+
+test-book: $(STAMP)  ## walk every page of the built book, or of a quick one, in a browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m book tests/test_book_pages.py
 
 test-compiler: $(STAMP)  ## compile two networks with torch's own code generator (needs g++)
 	$(BIN)/python -m pytest -m compiler tests

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 import yaml
 
 from mcxlib import detectors, paper
 from mcxlib.config import load
+from mcxlib.method.interaction import interact
+from mcxlib.method.losses import pair_loss
+from mcxlib.method.pairs import mine_pairs
 
 ROOT = Path(__file__).parents[1]
 BOOK = ROOT / "book"
@@ -284,6 +290,90 @@ def test_named_settings_exist():
         assert having, f"no detector has a setting {name}"
         for detector in having:
             assert load("paper", detector=detector, **{name: value}).flat()[name] == value
+
+
+def test_the_pair_worked_by_hand_is_what_the_package_computes():
+    """Each row of the table, to its four digits; the steps before the softmax also by NumPy."""
+    page = read(BOOK / "method.md").partition("(by-hand)=")[2].partition("## One step")[0]
+    rows = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("|")]
+    printed = [[float(n) for n in re.findall(r"-?\d+\.\d+", row[2])] for row in rows[2:]]
+    assert len(printed) == 10
+    one, two, mutual = (torch.tensor([v]) for v in ((1.0, 2.0), (2.0, -1.0), (0.5, 1.0)))
+    out = interact(one, two, mutual)
+    gates = [1 / (1 + np.exp(-mutual.numpy() * x.numpy()))[0] for x in (one, two)]
+    four = [t[0].tolist() for t in (out.first_self, out.first_other)]
+    four += [t[0].tolist() for t in (out.second_self, out.second_other)]
+    classes = (1, 1, 0, 0)  # image 1 is fake
+    chosen = [
+        torch.softmax(torch.tensor(x), 0)[c].item() for x, c in zip(four, classes, strict=True)
+    ]
+    parts = pair_loss(
+        torch.cat([out.first_self, out.second_self]),
+        torch.cat([out.first_other, out.second_other]),
+        torch.tensor([1, 0]),
+        reduction="sum",
+    )
+    entropy = [-np.log(chosen).sum()]
+    ranking = [max(0.0, chosen[1] - chosen[0] + 0.05), max(0.0, chosen[3] - chosen[2] + 0.05)]
+    assert parts.cross_entropy.item() == pytest.approx(entropy[0])
+    assert parts.score_ranking.item() == pytest.approx(sum(ranking))
+    expected = [*gates, *four, chosen, entropy, ranking, [parts.total.item()]]
+    for found, value, row in zip(printed, expected, rows[2:], strict=True):
+        assert found == pytest.approx(list(value), abs=5.001e-5), row
+
+
+def test_the_step_on_one_process_is_the_networks_own():
+    (code,) = [
+        body
+        for name, argument, options, body in directives(read(BOOK / "method.md"), "code-block")
+        if options.get("name") == "code-step"
+    ]
+    lines = "\n".join(line for line in code.splitlines() if not line.startswith(":"))
+    network = detectors.build("mcx-api", backbone="mini_xception").eval()
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(10, 3, 32, 32, generator=generator)
+    labels = torch.arange(5).repeat(2)
+    known = {"network": network, "images": images, "labels": labels, "torch": torch}
+    known |= {"mine_pairs": mine_pairs, "pair_loss": pair_loss}
+    exec(lines, known)
+    torch.testing.assert_close(known["loss"], network.losses(images, labels)["total"])
+
+
+def test_every_compared_method_is_on_the_page_of_related_work():
+    page = read(BOOK / "related.md")
+    named = re.findall(r"^\* - (.+?) \{cite\}", page, re.M)
+    rows = {name for table in (paper.table1, paper.table2, paper.table3) for name in table()["key"]}
+    methods = {paper.shown(name) for name in rows if not name.startswith("MCX-API")}
+    assert set(named) == methods
+    assert len(named) == len(set(named))
+
+
+def test_most_references_have_a_doi():
+    entries = re.findall(r"^@\w+\{(\w+),(.*?)^\}", read(BOOK / "references.bib"), re.M | re.S)
+    without = {key for key, body in entries if not re.search(r"^ *doi *=", body, re.M)}
+    # A journal without DOIs, a repository, and one that could not be confirmed.
+    assert without == {"vandermaaten2008tsne", "seferbekov2020dfdc", "xu2022supervised"}
+    for key, body in entries:
+        for doi in re.findall(r"doi *= \{(.*?)\}", body):
+            assert re.fullmatch(r"10\.\d{4,5}/[\w./()-]+", doi), f"{key}: {doi}"
+
+
+def test_minutes_of_the_reading_paths_fit_their_pages():
+    """Between 100 and 300 words a minute, code and formulas included."""
+    text = read(BOOK / "index.md")
+    cards = re.findall(r"\{grid-item-card\} You .*?\n(.*?)\n:::", text, re.S)
+    assert len(cards) == 3
+    for card in cards:
+        minutes = int(re.search(r"About (\d+) minutes", card)[1])
+        words = 0
+        for target in re.findall(r"\]\((\S+?)\)", card):
+            file = BOOK / target
+            if "generated/notebooks" in target:
+                cells = json.loads(read(ROOT / "notebooks" / file.name))["cells"]
+                words += sum(len("".join(cell["source"]).split()) for cell in cells)
+            else:
+                words += len(read(file).split())
+        assert words / 300 <= minutes <= words / 100, f"{words} words in {minutes} minutes"
 
 
 def test_commands_and_options_exist():

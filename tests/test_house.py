@@ -139,8 +139,8 @@ def test_each_comes_in_by_one_file(copy):
     assert set(table["dataset"]) == {"Toys"}
     assert set(table["label"]) == {"toy2", "MCX-API(RGB+Negative)"}
     assert table[["bosc", "auc"]].notna().all(axis=None)
-    first = pd.read_csv(copy / "results/paper/tables/table1.csv")
-    assert set(first["Status"]) == {"not run"}, "the toys are no rows of the paper"
+    first = pd.read_csv(copy / "results/paper/tables/table1_cells.csv")
+    assert set(first["status"]) == {"not run"}, "the toys are no rows of the paper"
 
 
 def test_an_empty_commit_a_touched_or_commented_file_changes_no_status(copy):

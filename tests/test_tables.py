@@ -1,6 +1,7 @@
 """Tables from hand-made scores, against values worked by hand and against scikit-learn."""
 
 import json
+import re
 import shutil
 from importlib.metadata import version
 
@@ -73,6 +74,25 @@ def random_scores(seed):
 
 def cells(table, label):
     return table.query("label == @label").set_index("test_set")
+
+
+def printed(file):
+    """A table to print: {row: {(group, column): text}}, rows without marks of notes."""
+    groups, columns, *rows = pd.read_csv(
+        file, header=None, dtype=str, keep_default_na=False
+    ).values.tolist()
+    for place in range(2, len(groups)):
+        groups[place] = groups[place] or groups[place - 1]
+    names = list(zip(groups, columns, strict=True))[1:]
+    return {r[0].rstrip("¹²³⁴"): dict(zip(names, r[1:], strict=True)) for r in rows if any(r[1:])}
+
+
+def printed_layout(table):
+    return tables.show(table).printed
+
+
+def measured(row):
+    return {name: text.strip("*") for name, text in row.items() if "measured" in name[0]}
 
 
 def test_closed_set_by_hand(tmp_path):
@@ -388,21 +408,33 @@ def test_written_files(tmp_path):
     runs, results = tmp_path / "runs", tmp_path / "results"
     store(runs, every())
     names = [path.name for path in tables.write(runs, results)]
-    kinds = (".csv", "_cells.csv", ".parquet", ".md", "_rates.csv")
-    three = [f"table{i}{kind}" for i in (1, 2, 3) for kind in kinds if (i, kind) != (2, kinds[4])]
-    assert names == [*three, "results.csv", "results.parquet", "cost.csv"]
+    kinds = (".csv", "_cells.csv", ".parquet", ".md", "_notes.md", "_rates.csv")
+    three = [f"table{i}{kind}" for i in (1, 2, 3) for kind in kinds if (i, kind) != (2, kinds[5])]
+    others = ["results.csv", "results.parquet", "headline.md", "machine.md", "cost.csv"]
+    assert names == [*three, *others]
     assert sorted(p.name for p in results.iterdir()) == sorted(names)  # no temporary left
-    printed = pd.read_csv(results / "table1.csv", dtype=str).set_index("Method")
-    row = printed.loc["MCX-API(RGB)"]
-    assert row[["F2F paper", "F2F measured"]].tolist() == ["99.90 / 0.9986", "62.50 / 0.7812"]
-    assert row["Status"] == "synthetic demonstration data, slim_xception"
-    other = printed.loc["MesoNet"]
-    assert other[["DF paper", "DF measured", "Status"]].tolist() == ["89.55 / –", "–", "not run"]
-    second = pd.read_csv(results / "table2.csv", dtype=str).set_index("Method")
-    assert second.loc["API-Net", ["ACC paper", "which is", "AUC paper"]].tolist() == [
-        "87.40", "BOSC", "0.9664"
-    ]  # fmt: skip
-    assert second.loc["MCX-API(RGB)", "accuracy measured"] == "65.00"
+    first = printed(results / "table1.csv")
+    assert first["RGB"]["F2F, paper", "BOSC"] == "99.90"
+    assert first["RGB"]["F2F, measured", "BOSC"] == "62.50"
+    assert first["RGB"]["F2F, measured", "AUC"] == "0.7812"
+    assert first["MesoNet"]["DF, paper", "BOSC"] == "89.55"
+    assert set(measured(first["MesoNet"]).values()) == {"–"}
+    second = printed(results / "table2.csv")
+    paper_row = {column: text for (g, column), text in second["API-Net"].items() if g == "paper"}
+    assert paper_row == {"accuracy": "–", "BOSC": "87.40", "AUC": "0.9664"}
+    assert second["RGB"]["measured", "accuracy"] == "65.00"
+    third = printed(results / "table3.csv")
+    assert {group for group, _ in third["RGB"]} == {
+        f"{name}, {kind}"
+        for name in ("FakeAVCeleb", "KoDF", "Celeb-DF v2")
+        for kind in ("paper", "measured")
+    }
+    said = (results / "table1_notes.md").read_text()
+    assert said.startswith(
+        "- Measured: synthetic demonstration data; backbone, where a method leaves it open: "
+        "slim_xception. Notes say what differs.\n- Bold"
+    )
+    assert "Not run here: Cozzolino et al., Bayar and Stamm, MesoNet" in said
     tidy = pd.read_parquet(results / "table3.parquet")
     pd.testing.assert_frame_equal(tidy, tables.cross_dataset(runs), check_dtype=False)
     every_cell = pd.read_csv(results / "table1_cells.csv")
@@ -501,6 +533,35 @@ def test_a_result_in_a_column_that_is_not_there_is_refused():
         results.tidy([{"row": "a", "colour": 1}])
 
 
+def test_the_first_page_says_what_came_out_and_what_it_took(tmp_path):
+    out = tmp_path / "out"
+    for place in (tmp_path / "nothing", tmp_path / "runs"):
+        place.mkdir()
+    tables.write(tmp_path / "nothing", out)
+    assert (out / "headline.md").read_text() == "Nothing was measured yet.\n"
+    run = store(tmp_path / "runs", every())
+    record = {"seconds": 200, "processor": "abacus", "cores": 2, "gpus": []}
+    (run / "provenance.json").write_text(json.dumps(record))
+    store(tmp_path / "runs", every(), spec="hsv")
+    tables.write(tmp_path / "runs", out)
+    said = (out / "headline.md").read_text()
+    found = cells(tables.closed_set(tmp_path / "runs"), "MCX-API(RGB)").loc["Average"]
+    assert said.startswith("On synthetic demonstration data, MCX-API(RGB) tells real frames")
+    assert (
+        f"**68.8 %** (95 % interval {found['bosc_low']:.1f} to {found['bosc_high']:.1f} %)" in said
+    )
+    assert "an AUC of **0.867**" in said
+    assert said.endswith("by video, its AUC is: Celeb-DF v2 0.250.\n")
+    assert (out / "machine.md").read_text() == (
+        "Training took 3 minutes for the 2 runs of the tables, on abacus, 2 cores, no GPU. "
+        "Of 1 the time is not known.\n"
+    )
+    shutil.copytree(run, tmp_path / "runs/ablation" / run.name)
+    tables.write(tmp_path / "runs", out)
+    said = (out / "machine.md").read_text()
+    assert "of the tables, and 3 minutes for the 1 run of studies, on abacus" in said
+
+
 def test_nothing_is_written_when_one_table_fails(tmp_path):
     run = store(tmp_path / "runs", every())
     (run / "scores/Celeb-DF-v2.parquet").write_bytes(b"half a table")
@@ -525,7 +586,7 @@ def test_a_data_set_of_one_class_costs_its_own_cell_and_no_table(tmp_path):
     assert np.isnan(row["bosc_low"])
     assert row["sensitivity_measured"] == 50
     assert (row["videos_real"], row["videos_fake"]) == (0, 2)
-    assert len(tables.write(tmp_path, tmp_path / "results")) == 17
+    assert len(tables.write(tmp_path, tmp_path / "results")) == 22
 
 
 def test_other_data_sets_have_a_table_of_their_own(tmp_path):
@@ -592,28 +653,27 @@ def test_rows_of_make_full_are_kept_and_shown_until_the_next_time(tmp_path):
     made = {"finished": "2026-03-04T05:06:07", "commit": "abcdef012"}
     (larger / "provenance.json").write_text(json.dumps(made))
     tables.write(usual, tmp_path / "a", others=kept)  # nothing kept yet
-    before = pd.read_csv(tmp_path / "a" / "table2.csv").set_index("Method")
-    assert before.loc["DCL", "Status"] == "not run"
+    assert set(measured(printed(tmp_path / "a/table2.csv")["DCL"]).values()) == {"–"}
     tables.write(full, tmp_path / "b", others=kept, keep=True)
     assert sorted(p.name for p in kept.iterdir()) == [f"full_table{n}.csv" for n in (1, 2, 3)]
     assert pd.read_csv(kept / "full_table2.csv")["Method"].tolist() == ["DCL"]
     tables.write(usual, tmp_path / "c", others=kept)
-    for name in ("table1.csv", "table2.csv", "table3.csv"):
-        measured = pd.read_csv(tmp_path / "b" / name, dtype=str).set_index("Method")
-        shown = pd.read_csv(tmp_path / "c" / name, dtype=str).set_index("Method")
-        columns = [c for c in measured if c.endswith("measured")]
-        assert shown.loc["DCL", columns].tolist() == measured.loc["DCL", columns].tolist()
-        status = shown.loc["DCL", "Status"]
-        assert status.startswith("measured on 2026-03-04, commit abcdef0; ")
-        assert status.endswith(measured.loc["DCL", "Status"])
-        assert "synthetic demonstration data" in status
-        others = shown.index.drop("DCL")
-        plain = pd.read_csv(tmp_path / "a" / name, dtype=str).set_index("Method")
-        pd.testing.assert_frame_equal(shown.loc[others], plain.loc[others])
+    for n in (1, 2, 3):
+        now, shown, plain = (printed(tmp_path / f"{folder}/table{n}.csv") for folder in "bca")
+        # What was measured, without the mark of the best, which older numbers do not get.
+        kept_row = {name: text.split("*")[0] for name, text in shown.pop("DCL").items()}
+        assert measured(kept_row) == {
+            name: text.partition("*")[0] or text.split("**")[1]
+            for name, text in measured(now["DCL"]).items()
+        }
+        plain.pop("DCL", None)
+        assert shown == plain
+        notes = (tmp_path / f"c/table{n}_notes.md").read_text()
+        assert "¹ measured on 2026-03-04, commit abcdef0" in notes
+        assert "¹" not in (tmp_path / f"a/table{n}_notes.md").read_text()
     # A row that was run now is not covered by an older one.
     tables.write(full, tmp_path / "d", others=kept)
-    status = pd.read_csv(tmp_path / "d" / "table2.csv").set_index("Method").loc["DCL", "Status"]
-    assert "commit" not in status
+    assert "commit" not in (tmp_path / "d/table2_notes.md").read_text()
 
 
 def test_each_row_has_its_own_video_score(tmp_path):
@@ -731,9 +791,58 @@ def test_display_is_the_same_every_time_and_whole(tmp_path):
     assert first._repr_html_() == second._repr_html_()
     assert "id=" not in first._repr_html_()
     assert "..." not in repr(first)
-    for text in (repr(first), first._repr_html_()):
-        assert "62.50 / 0.7812" in text
-        assert "not run" in text
+    assert "62.50 / 0.7812" in repr(first)
+    assert "not run" in repr(first)
+    page = first._repr_html_()
+    assert "<td class='measured'>62.50</td><td class='measured'>0.7812</td>" in page
+    assert "Not run here: Cozzolino et al., " in page
+    # Every row is as wide as the widest header: spans and cells add up.
+    rows = re.findall(r"<tr>(.*?)</tr>", page)
+    wide = [sum(map(int, re.findall(r"colspan='(\d+)'", row))) for row in rows]
+    single = [len(re.findall(r"<t[hd](?![^>]*colspan)", row)) for row in rows]
+    assert {sum(both) for both in zip(wide, single, strict=True)} == {1 + 4 * 5}
+    rates = tables.show(tables.rates(table))
+    assert "<td class='measured'>50.00</td><td class='measured'>75.00</td>" in rates._repr_html_()
+
+
+def test_the_best_of_a_column_is_marked_with_its_interval(tmp_path):
+    """HSV ranks FS and F2F perfectly and calls all right; RGB is as good on DF and NT."""
+    store(tmp_path / "runs", every())
+    kinds = HAND | {"FS": (0.9,) * 4, "F2F": (0.9,) * 4}
+    store(tmp_path / "runs", every(kinds), spec="hsv")
+    tables.write(tmp_path / "runs", tmp_path / "out")
+    shown = printed(tmp_path / "out/table1.csv")
+    bound = cells(tables.closed_set(tmp_path / "runs"), "MCX-API(HSV)").loc["F2F"]
+    ends = f"{bound['bosc_low']:.1f}–{bound['bosc_high']:.1f}"
+    assert shown["HSV"]["F2F, measured", "BOSC"] == f"**87.50** {ends}"
+    assert shown["RGB"]["F2F, measured", "BOSC"] == "62.50"
+    # Equal numbers have no best.
+    assert shown["HSV"]["DF, measured", "BOSC"] == shown["RGB"]["DF, measured", "BOSC"] == "87.50"
+    # Nor have the paper's, or the halves of BOSC.
+    assert not any("*" in text for (g, _), text in shown["RGB"].items() if "paper" in g)
+    second = printed(tmp_path / "out/table2.csv")
+    assert "*" not in second["HSV"]["measured", "sensitivity"]
+    assert second["HSV"]["measured", "BOSC"].startswith("**87.50** ")
+
+
+def test_rows_are_printed_in_two_groups_and_differing_ones_have_a_note(tmp_path):
+    store(tmp_path, every())
+    store(tmp_path, every(), method="mesonet")
+    run = store(tmp_path, every(), method="api-net")
+    record = {"packages": {"torch": "1.0.0"}, "processor": "abacus"}
+    (run / "provenance.json").write_text(json.dumps(record))
+    table = tables.closed_set(tmp_path)
+    shown = printed_layout(table)
+    names = [row[0] for row in shown.rows]
+    headings = [row[0] for row in shown.rows if not any(row[1:])]
+    assert headings == ["Compared with", "The paper's own: MCX-API on"]
+    own = names.index(headings[1])
+    assert names[own + 1] == "RGB"
+    assert "API-Net(ResNet101)¹" in names[:own]
+    assert "MesoNet" in names[:own]
+    (note,) = [text for text in shown.notes if text.startswith("¹")]
+    assert "on abacus" in note
+    assert shown.notes[0].startswith("Measured: synthetic demonstration data")
 
 
 def test_what_is_not_a_scored_run_is_left_out(tmp_path):

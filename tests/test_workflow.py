@@ -29,15 +29,16 @@ if "--done" in words:
     value("--done").parent.mkdir(parents=True, exist_ok=True)
     value("--done").write_text(json.dumps({"made": words[0]}))
 elif words[0] == "tables":
-    for name in ("1.csv", "2.csv", "3.csv", "1.md", "2.md", "3.md", "1_rates.csv", "3_rates.csv"):
+    kinds = (".csv", ".md", "_notes.md", "_cells.csv", "_rates.csv")
+    for name in (f"{n}{kind}" for n in (1, 2, 3) for kind in kinds):
         (value("--output") / f"table{name}").write_text("a")
-    for kind in ("csv", "parquet"):
-        (value("--output") / f"results.{kind}").write_text("a")
+    for name in ("headline.md", "machine.md", "results.csv", "results.parquet"):
+        (value("--output") / name).write_text("a")
 elif words[0] == "claims":
     for kind in ("csv", "json", "md"):
         (value("--output") / f"claims.{kind}").write_text("a")
 elif words[0] == "figures":
-    for name in ("preview", "tsne", "layercam", "cam_mcx-api", "cam_api-net"):
+    for name in ("preview", "xception", "tsne", "layercam", "cam_mcx-api", "cam_api-net"):
         (value("--output") / f"{name}.png").write_text("a")
 else:
     Path(f"book/generated/notebooks/{words[1]}.ipynb").write_text("{}")

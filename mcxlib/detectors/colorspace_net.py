@@ -97,7 +97,7 @@ class ColorspaceDetector(Detector):
         # Colours in float32 even for half-precision images: only the result is rounded.
         half = images.dtype in (torch.float16, torch.bfloat16)
         exact = images.float() if half else images
-        planes = colorspaces.stack(exact, self.colorspace)
+        planes = colorspaces.stack(exact, self.colorspace)  # (B, 3n, H, W)
         planes = normalise_(planes, self.mean, self.std)
         weight = self.classifier.weight
         return self.backbone(planes.to(dtype=weight.dtype, memory_format=torch.channels_last))
@@ -112,7 +112,7 @@ class ColorspaceDetector(Detector):
         The paper does not say how a single test image is classified; this is what its released
         code does.
         """
-        return self.classify(self.embed(images))
+        return self.classify(self.embed(images))  # (B, 3, H, W) -> (B, D) -> (B, C)
 
     def features(self, images: Tensor) -> Tensor:
         return self.embed(images)

@@ -90,7 +90,7 @@ class MCXAPI(ColorspaceDetector):
                 f"first and second must both have shape (P, {self.num_features}), not "
                 f"{tuple(first.shape)} and {tuple(second.shape)}"
             )
-        mutual = self.map2(self.drop(self.map1(torch.cat([first, second], dim=1))))
+        mutual = self.map2(self.drop(self.map1(torch.cat([first, second], dim=1))))  # (P, D)
         return interact(first, second, mutual)
 
     def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
@@ -101,7 +101,7 @@ class MCXAPI(ColorspaceDetector):
         mean of these losses is what one process with all the images would compute.
         """
         settings = self.settings
-        features = self.embed(images)
+        features = self.embed(images)  # (B, D)
         rank, size = world()
         gathered = settings.mining == "gathered" and size > 1
         if gathered:
@@ -110,13 +110,13 @@ class MCXAPI(ColorspaceDetector):
         # The sampler gives several images of several classes: every image has both partners,
         # unless only real and fake are told apart and the batch has no real one.
         pairs = mine_pairs(features, labels, settings.distance, complete=not self.binary)
-        first, second = pairs
+        first, second = pairs  # (P,) indices; P = 2B where each image has both partners
         if gathered:
             first, second = (p.view(2, size, -1)[:, rank].flatten() for p in pairs)
-        out = self._compare(features[first], features[second])
+        out = self._compare(features[first], features[second])  # four of (P, D)
         self_logits = self.classify(torch.cat([out.first_self, out.second_self]))
         other_logits = self.classify(torch.cat([out.first_other, out.second_other]))
-        targets = labels[torch.cat([first, second])]
+        targets = labels[torch.cat([first, second])]  # (2P,); the logits above are (2P, C)
         loss = pair_loss(self_logits, other_logits, targets, settings.margin, settings.rank_weight)
         return {
             "total": loss.total,

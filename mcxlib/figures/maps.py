@@ -10,6 +10,7 @@ import numpy as np
 from mcxlib import explain, pipeline, weights
 from mcxlib.figures import samples
 from mcxlib.figures.altered import merged
+from mcxlib.figures.drawings import backbone, strip, xception_stages
 from mcxlib.figures.pictures import cam_grid, tsne_panels
 from mcxlib.figures.style import Plate, save
 from mcxlib.pipeline.altered import altered
@@ -115,7 +116,7 @@ def deletion_table(models: dict[str, Detector], config: RunConfig, count: int = 
 
 
 def write_figures(runs: dict[str, RunConfig], source: str, folder: Path) -> list[Path]:
-    """The numbered figures of the book: preview, tsne, layercam, and cam_... of each run."""
+    """The figures of the book: preview, xception, tsne, layercam, and cam_... of each run."""
     first, last = next(iter(runs)), list(runs)[-1]
     config = runs[first]
     models = networks(runs)
@@ -123,9 +124,10 @@ def write_figures(runs: dict[str, RunConfig], source: str, folder: Path) -> list
     maps = cam_maps(models, sample)
     images, labels = sample.images, sample.labels
     masks, _ = altered(config, samples.person_rows(config), config.train.input_size)
-    preview = {"fake": {"Grad-CAM": maps[first]["fake"]["Grad-CAM"]}}
+    looked = maps[first]["fake"]["Grad-CAM"]
     plates = {
-        "preview": cam_grid(images, labels, preview, source=source, title=first),
+        "preview": strip(images, labels, looked, source, f"Grad-CAM of {first}, output fake"),
+        "xception": backbone(xception_stages()),
         "tsne": tsne_plate(runs, source),
         "layercam": layercam_plate(sample, maps, source, masks),
         "cam_mcx-api": cam_grid(images, labels, merged(maps[first]), source, first, masks),

@@ -41,10 +41,10 @@ def interact(first: Tensor, second: Tensor, mutual: Tensor) -> Interaction:
             "first, second and mutual must have one shape (P, D), not "
             f"{tuple(first.shape)}, {tuple(second.shape)} and {tuple(mutual.shape)}"
         )
-    first_gate = torch.sigmoid(mutual * first)
-    second_gate = torch.sigmoid(mutual * second)
+    first_gate = torch.sigmoid(mutual * first)  # (P, D)
+    second_gate = torch.sigmoid(mutual * second)  # (P, D)
     return Interaction(
-        first_self=first + first * first_gate,
+        first_self=first + first * first_gate,  # each (P, D)
         first_other=first + first * second_gate,
         second_self=second + second * second_gate,
         second_other=second + second * first_gate,

@@ -66,13 +66,13 @@ def pair_loss(
     _check(self_logits, other_logits, targets, margin, weight, reduction)
     dtype = torch.promote_types(self_logits.dtype, torch.float32)
     index = targets[:, None]
-    self_log_p = self_logits.to(dtype).log_softmax(dim=1).gather(1, index)
-    other_log_p = other_logits.to(dtype).log_softmax(dim=1).gather(1, index)
-    surprise = -torch.cat([self_log_p, other_log_p])
-    excess = other_log_p.exp() - self_log_p.exp()
-    violation = (excess + margin).clamp(min=0)
+    self_log_p = self_logits.to(dtype).log_softmax(dim=1).gather(1, index)  # (M, 1)
+    other_log_p = other_logits.to(dtype).log_softmax(dim=1).gather(1, index)  # (M, 1)
+    surprise = -torch.cat([self_log_p, other_log_p])  # (2M, 1)
+    excess = other_log_p.exp() - self_log_p.exp()  # (M, 1)
+    violation = (excess + margin).clamp(min=0)  # (M, 1)
     reduce = torch.mean if reduction == "mean" else torch.sum
-    cross_entropy, score_ranking = reduce(surprise), reduce(violation)
+    cross_entropy, score_ranking = reduce(surprise), reduce(violation)  # one number each
     total = cross_entropy + weight * score_ranking
     return PairLoss(total, cross_entropy, score_ranking, -excess.detach().mean())
 

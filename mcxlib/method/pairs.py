@@ -69,9 +69,10 @@ def mine_pairs(
         empty = torch.empty(0, dtype=torch.int64, device=features.device)
         return Pairs(empty, empty.clone())
 
-    same = labels[:, None] == labels[None, :]
+    same = labels[:, None] == labels[None, :]  # (B, B)
+    # Two kinds of partner: (2, B, B).
     candidates = torch.stack([same.fill_diagonal_(False), labels[:, None] != labels[None, :]])
-    has_partner = candidates.any(dim=2).flatten()
+    has_partner = candidates.any(dim=2).flatten()  # (2B,)
     looking = labels.device.type == "cpu" and not torch.compiler.is_compiling()
     if complete and looking and not has_partner.all():
         raise ValueError(
@@ -191,4 +192,4 @@ def _nearest(distances: Tensor, candidates: Tensor) -> Tensor:
     largest = torch.finfo(distances.dtype).max
     finite = torch.nan_to_num(distances, nan=largest, posinf=largest)
     # Of several equal minima argmin returns the first, as its documentation promises.
-    return finite.masked_fill(~candidates, torch.inf).argmin(dim=2).flatten()
+    return finite.masked_fill(~candidates, torch.inf).argmin(dim=2).flatten()  # (2B,)

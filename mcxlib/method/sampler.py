@@ -121,7 +121,7 @@ class BalancedBatchSampler(Sampler[list[int]]):
                 left = unused[available[position]]
                 batch.extend(left[-self.per_category :])
                 del left[-self.per_category :]
-            plan.append(batch)
+            plan.append(batch)  # 27 indices: three categories by nine images
             available = [c for c in available if len(unused[c]) >= self.per_category]
         return self._shared(plan)
 

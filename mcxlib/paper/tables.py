@@ -21,6 +21,13 @@ MANIPULATIONS = ("DF", "F2F", "FS", "NT")
 CROSS_DATASETS = ("FakeAV", "KoDF", "Celeb-DF")
 """Columns of Table 3, in print order."""
 
+_SHOWN = {
+    "FakeAV": "FakeAVCeleb",
+    "Celeb-DF": "Celeb-DF v2",
+    "ID-reveal": "ID-Reveal",
+    "LAB": "CIELab",
+}
+
 RGB = "rgb"
 """What a label that names no colour space stands for, as in a run's configuration."""
 
@@ -36,6 +43,15 @@ class Entry:
     method: str
     """The printed name in lower case, without what stands in brackets behind it."""
     colorspace: str
+
+
+def shown(name: str) -> str:
+    """The one name under which a test set or a row is shown, however the tables spell it.
+
+    ``"FakeAV"`` -> ``"FakeAVCeleb"``, ``"MCX-API(RGB+LAB)"`` -> ``"MCX-API(RGB+CIELab)"``.
+    """
+    # What stands in brackets is a list of colour spaces: its parts are names too.
+    return re.sub(r"[^()+]+", lambda part: _SHOWN.get(part[0], part[0]), name)
 
 
 def clean_label(label: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from mcxlib.files import replacing, write_parquet, write_text
-from mcxlib.tables import kept, results
+from mcxlib.tables import kept, layout, results
 from mcxlib.tables.compare import (
     MEASURED,
     NOT_RUN,
@@ -20,11 +20,10 @@ from mcxlib.tables.compare import (
     overall,
 )
 from mcxlib.tables.cost import cost
+from mcxlib.tables.headline import headline, machine
+from mcxlib.tables.layout import NOTHING, Layout
 from mcxlib.tables.remarks import remarks
 from mcxlib.tables.stored import find_runs
-
-NOTHING = "–"
-"""What an empty cell shows."""
 
 
 def wide(table: pd.DataFrame) -> pd.DataFrame:
@@ -84,7 +83,9 @@ def rates(table: pd.DataFrame) -> pd.DataFrame:
             row[cell["test_set"]] = f"{bosc} ({halves})"
         rows.append(row)
     rows = rows or [{"Method": "nothing measured yet"} | dict.fromkeys(table["test_set"], NOTHING)]
-    return pd.DataFrame(rows)
+    shown = pd.DataFrame(rows)
+    shown.attrs["rates"] = True
+    return shown
 
 
 def _rate(cell: dict, name: str) -> str:
@@ -136,8 +137,11 @@ class Display(NamedTuple):
     """
 
     table: pd.DataFrame
+    printed: Layout | None = None
 
     def _repr_html_(self) -> str:
+        if self.printed:
+            return self.printed.html()
         return self.table.to_html(index=False, border=0, justify="left")
 
     def __repr__(self) -> str:
@@ -148,8 +152,17 @@ class Display(NamedTuple):
 
 
 def show(table: pd.DataFrame) -> Display:
-    """A comparison table as :func:`wide` lays it out, or any other table, whole and as it is."""
-    return Display(wide(table) if "table" in table and "status" in table else table)
+    """A comparison table or its rates as the book prints them, or any other table as it is."""
+    if "table" in table and "status" in table:
+        plain = wide(table)
+        return Display(plain, printed(table, plain))
+    return Display(table, layout.of_rates(table) if table.attrs.get("rates") else None)
+
+
+def printed(table: pd.DataFrame, laid_out: pd.DataFrame) -> Layout:
+    """A comparison table as it is printed; ``laid_out`` is the same as :func:`wide` gives it."""
+    one_number = (table["table"] == "Table 2").all()
+    return (layout.of_one_number if one_number else layout.of_pairs)(laid_out, table)
 
 
 def write_table(
@@ -157,25 +170,30 @@ def write_table(
 ) -> list[Path]:
     """Write one table in all its forms; each file appears whole or not at all.
 
-    Of Table 1: ``table1.csv`` as the paper lays it out, to print; ``table1_cells.csv`` and
+    Of Table 1: ``table1.csv`` to print (:class:`mcxlib.tables.layout.Layout`: two header rows, best
+    numbers marked) with its notes in ``table1_notes.md``; ``table1_cells.csv`` and
     ``table1.parquet``, one row a cell with every column; ``table1_rates.csv`` (:func:`rates`; not
     of Table 2, which holds them); ``table1.md``, its remarks. In the first, rows that were not run
     have the numbers kept in the folder ``others``, if there are any (:mod:`mcxlib.tables.kept`).
     """
     folder, name = Path(results_dir), table["table"].iloc[0].lower().replace(" ", "")
-    printed = wide(table)
+    laid_out = wide(table)
     if others:
-        printed = kept.filled(printed, kept_file(others, table), NOTHING)
+        laid_out = kept.filled(laid_out, kept_file(others, table), NOTHING)
+    shown = printed(table, laid_out)
     written = [
-        _csv(folder / f"{name}.csv", printed),
+        _csv(folder / f"{name}.csv", shown.csv(), header=False),
         _csv(folder / f"{name}_cells.csv", table),
         folder / f"{name}.parquet",
         folder / f"{name}.md",
+        folder / f"{name}_notes.md",
     ]
     write_parquet(written[2], table)
     write_text(written[3], remarks(table).markdown())
+    write_text(written[4], shown.markdown_notes())
     if name != "table2":
-        written.append(_csv(folder / f"{name}_rates.csv", rates(table)))
+        file = folder / f"{name}_rates.csv"
+        written.append(_csv(file, layout.of_rates(rates(table)).csv(), header=False))
     return written
 
 
@@ -184,9 +202,9 @@ def kept_file(folder: Path, table: pd.DataFrame) -> Path:
     return Path(folder) / f"full_{table['table'].iloc[0].lower().replace(' ', '')}.csv"
 
 
-def _csv(path: Path, table: pd.DataFrame) -> Path:
+def _csv(path: Path, table: pd.DataFrame, header: bool = True) -> Path:
     with replacing(path) as temporary:
-        table.to_csv(temporary, index=False, encoding="utf-8", lineterminator="\n")
+        table.to_csv(temporary, index=False, header=header, encoding="utf-8", lineterminator="\n")
     return path
 
 
@@ -202,6 +220,7 @@ def write(
 
     ``results.csv`` and ``results.parquet`` hold every number of them, and those of ``studies``, one
     a row (:mod:`mcxlib.tables.results`).
+    ``headline.md`` and ``machine.md`` say in a sentence each what came out and what it took.
     ``cost.csv`` says how much arithmetic and time each run took. Where runs were scored on other
     data sets too, ``further.csv`` has their numbers.
 
@@ -225,6 +244,10 @@ def write(
     written += [_csv(Path(results_dir) / "results.csv", every)]
     written += [Path(results_dir) / "results.parquet"]
     write_parquet(written[-1], every)
+    said = {"headline": headline(tables[0], tables[2]), "machine": machine(runs_dir)}
+    for name, text in said.items():
+        written.append(Path(results_dir) / f"{name}.md")
+        write_text(written[-1], text + "\n")
     for name, table in more.items():
         if len(table):
             written.append(_csv(Path(results_dir) / f"{name}.csv", table))

@@ -108,5 +108,5 @@ def stack(rgb: Tensor, spec: str) -> Tensor:
 def _convert(rgb: Tensor, names: tuple[str, ...]) -> Tensor:
     import torch
 
-    rgb = rgb.clamp(0, 1)
+    rgb = rgb.clamp(0, 1)  # (B, 3, H, W); out: (B, 3n, H, W)
     return torch.cat([_module(name).convert(rgb) for name in names], dim=1)

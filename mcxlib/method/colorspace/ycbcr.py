@@ -16,8 +16,8 @@ def convert(rgb: Tensor) -> Tensor:
     """(B, 3, H, W) RGB in [0, 1] -> Y, Cb, Cr in [0, 1]."""
     import torch
 
-    red, _, blue = rgb.unbind(1)
-    luma = weighted(rgb, (0.299, 0.587, 0.114))
+    red, _, blue = rgb.unbind(1)  # each (B, H, W)
+    luma = weighted(rgb, (0.299, 0.587, 0.114))  # (B, H, W)
     cb = (blue - luma) * 0.564 + ZERO_CHROMA
     cr = (red - luma) * 0.713 + ZERO_CHROMA
     return torch.stack([luma, cb, cr], dim=1).clamp(0, 1)
