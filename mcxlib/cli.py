@@ -455,6 +455,25 @@ def ablation(
 
 
 @app.command()
+def traces(
+    preset: Preset = "demo",
+    grid: Annotated[str, typer.Option(help="tiny, small or full; by default as the preset's")] = "",
+    threads: Threads = 0,
+    workers: Workers = 1,
+    done: Done = None,
+) -> None:
+    """Which trace is seen in which colour space? One trace at a time, on drawn faces."""
+    _use_threads(threads)
+    import os
+
+    from mcxlib.experiments import traces as study
+
+    chosen = study.chosen(preset, grid)
+    found = study.make(preset, chosen, workers or os.cpu_count() or 1, typer.echo)
+    _write_done(done, {"results": str(_content(found))})
+
+
+@app.command()
 def figures(preset: Preset = "demo", videos: Videos = "", output: Output = None) -> None:
     """Draw the figures of section 5: t-SNE and activation maps."""
     from mcxlib import notebook as shown

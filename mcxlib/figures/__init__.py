@@ -1,6 +1,7 @@
 """Figures: data in, a :class:`Plate` out (the figure and one sentence that says what it shows)."""
 
 from mcxlib.figures.charts import compare, forest, roc_curves, score_distributions, training_curves
+from mcxlib.figures.lab import heat, strength_curves, traces
 from mcxlib.figures.pictures import cam_grid, contact_sheet, tsne_panels
 from mcxlib.figures.study import ablation, gates
 from mcxlib.figures.style import COLORS, MARKERS, Look, Plate, looks, save, style
@@ -16,11 +17,14 @@ __all__ = [
     "contact_sheet",
     "forest",
     "gates",
+    "heat",
     "looks",
     "roc_curves",
     "save",
     "score_distributions",
+    "strength_curves",
     "style",
+    "traces",
     "training_curves",
     "tsne_panels",
 ]
