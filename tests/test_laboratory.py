@@ -1,6 +1,8 @@
 """The laboratory: its floor against independent computations, its store, and what it says."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from typer.testing import CliRunner
 
 from mcxlib import cli
-from mcxlib.experiments import findings, probe, trace_cells
+from mcxlib.experiments import cam_truth, findings, probe, trace_cells
 from mcxlib.experiments import traces as study
 from mcxlib.settings.matrix import COLORSPACES
 from mcxlib.synthetic.traces import TRACES, alter, faces
@@ -223,7 +225,6 @@ def test_outcomes_where_everything_is_equal():
     ],
 )
 def test_outcomes_follow_the_numbers(number, change, said):
-    import re
 
     assert re.match(said, findings.outcome(findings.HYPOTHESES[number], table(change)))
 
@@ -238,3 +239,11 @@ def test_reaction_to_compression_and_what_was_seen():
     assert "matters most for noise: lab has a mean AUC of 0.900, RGB 0.700" in first
     assert "for 0 of 13 traces" in second
     assert "for 1 of 13 traces and below the best of them by more than that for 0" in third
+
+
+def test_the_notebook_begins_with_the_hypotheses_word_for_word():
+    book = json.loads((Path(__file__).parents[1] / "notebooks/10_traces.ipynb").read_text("utf-8"))
+    first = "".join(book["cells"][0]["source"])
+    stated = [*(h.words for h in findings.HYPOTHESES), cam_truth.HYPOTHESIS]
+    for number, words in enumerate(stated, 1):
+        assert f"\n{number}. {words}" in first

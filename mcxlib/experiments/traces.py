@@ -19,6 +19,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mcxlib.experiments.trace_cells import CONTROL, LEARNT, Grid, measured
@@ -26,7 +27,7 @@ from mcxlib.files import write_json
 from mcxlib.pipeline.common import alone, read_if_there
 from mcxlib.settings import paths, recipe
 from mcxlib.settings.matrix import COLORSPACES
-from mcxlib.synthetic.traces import TRACES
+from mcxlib.synthetic.traces import TRACES, alter, faces
 
 __all__ = ["LEARNT", "Grid"]
 
@@ -148,3 +149,31 @@ def largest(preset: str) -> Grid:
         if all(_key(*task) in kept for task in tasks(GRIDS[name])):
             return GRIDS[name]
     return GRIDS[OF_PRESET[preset]]
+
+
+def listed() -> pd.DataFrame:
+    """The traces: name, what, where, unit and the five strengths."""
+    return pd.DataFrame(
+        {
+            "trace": trace.name,
+            "what": trace.what,
+            "where": "between frames" if trace.pairs else trace.region,
+            "unit": trace.unit,
+            "strengths": ", ".join(f"{s:g}" for s in trace.strengths),
+        }
+        for trace in TRACES.values()
+    )
+
+
+def sheet(
+    seed: int = 0, person: int = 0
+) -> tuple[dict[str, list[np.ndarray]], dict[str, list[str]]]:
+    """One person under every trace, for a picture: six crops a trace, the untouched one first, and
+    how the five strengths are written."""
+    face = faces(seed, [person], 1)[0]
+    crops, texts = {}, {}
+    for name, trace in TRACES.items():
+        steps = (0, *trace.strengths)
+        crops[name] = [alter(face, trace, s, np.random.default_rng(0)) for s in steps]
+        texts[name] = [f"{s:g}" for s in trace.strengths]
+    return crops, texts

@@ -123,7 +123,8 @@ def strength_curves(
             levels = part.drop_duplicates("level").sort_values("level")
             axis.axhline(0.5, color="#cccccc", lw=0.8)
             axis.set_xticks(levels["level"], [f"{value:g}" for value in levels["strength"]])
-            axis.set(title=name, ylim=(0.4, 1.03))
+            ends = levels["level"].min() - 0.5, levels["level"].max() + 0.5
+            axis.set(title=name, xlim=ends, ylim=(0.4, 1.03))
             axis.set_xlabel(units[name], fontsize=7, labelpad=1)
         for axis in axes.flat[len(traces) :]:
             axis.set_axis_off()
@@ -141,3 +142,55 @@ def strength_curves(
         f"{', '.join(names.get(spec, spec) for spec in specs)}; in RGB at the strongest: {said}."
     )
     return Plate(figure, alt)
+
+
+def maps_and_truth(
+    images: np.ndarray,
+    altered: np.ndarray,
+    names: Sequence[str],
+    maps: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    source: str = "",
+) -> Plate:
+    """Crops with the contour of what was altered, and maps on their own and on one scale.
+
+    Args:
+        images: (N, 3, H, W) in [0, 1].
+        altered: (N, H, W) bool.
+        names: N row labels.
+        maps: network -> (stretched, on a common scale), each (N, H, W) in [0, 1].
+        source: the data, for the mark under the axes.
+    """
+    # Here and not above: it brings torch and the libraries of the maps, which no chart needs.
+    from mcxlib.explain import overlay
+
+    n, width = len(images), 1 + 2 * len(maps)
+    with style():
+        figure = new_figure(0.4 + 1.3 * width, 0.6 + 1.3 * n)
+        axes = figure.subplots(n, width, squeeze=False)
+        for row, line in enumerate(axes):
+            line[0].imshow(images[row].transpose(1, 2, 0).clip(0, 1))
+            line[0].set_ylabel(names[row])
+            shown = [m[row] for both in maps.values() for m in both]
+            for axis, one in zip(line[1:], shown, strict=True):
+                axis.imshow(overlay(images[row], one))
+            for axis in line:
+                axis.contour(altered[row], levels=[0.5], colors="#56B4E9", linewidths=0.9)
+                axis.set(xticks=[], yticks=[])
+        titles = [f"{name}\n{kind}" for name in maps for kind in ("own range", "common scale")]
+        for axis, text in zip(axes[0], ("altered inside", *titles), strict=True):
+            axis.set_title(text, fontsize=7)
+        mark(figure, source)
+    parts = []
+    for name, (stretched, common) in maps.items():
+        dark = int((common.max((1, 2)) < 0.1).sum())
+        inside = [
+            f"{label} {m[a].sum() / m.sum():.2f}" if m.sum() else f"{label} none"
+            for label, m, a in zip(names, stretched, altered, strict=True)
+        ]
+        parts.append(
+            f"{name}, share of the map inside the altered region: {', '.join(inside)}; {dark} of "
+            f"{n} below a tenth of the strongest"
+        )
+    return Plate(
+        figure, f"Maps of output fake and altered regions{of(source)}. {'. '.join(parts)}."
+    )
