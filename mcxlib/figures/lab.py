@@ -23,16 +23,17 @@ def traces(
     strengths: Mapping[str, Sequence[str]],
     source: str = "",
 ) -> Plate:
-    """A row a trace: the untouched crop, five strengths, and what the strongest changed.
+    """A row a trace: the untouched crop, rising strengths, and what the strongest changed.
 
     Args:
-        rows: name -> six crops, uint8 (S, S, 3), the untouched one first.
-        strengths: name -> how each of the five is written.
+        rows: name -> crops, uint8 (S, S, 3), the untouched one first; as many of each.
+        strengths: name -> how each of the others is written.
         source: the data, for the mark under the axes.
     """
     with style():
-        figure = new_figure(7.4, 0.6 + 1.12 * len(rows))
-        axes = figure.subplots(len(rows), 7, squeeze=False)
+        width = 1 + len(next(iter(rows.values())))
+        figure = new_figure(0.4 + width, 0.6 + 1.12 * len(rows))
+        axes = figure.subplots(len(rows), width, squeeze=False)
         for line, (name, crops) in zip(axes, rows.items(), strict=True):
             for axis, crop, text in zip(line, crops, ("", *strengths[name]), strict=False):
                 axis.imshow(crop)
@@ -45,7 +46,7 @@ def traces(
                 axis.set(xticks=[], yticks=[])
         mark(figure, source)
     alt = (
-        f"Sheet of {len(rows)} traces{of(source)}, a row each: the untouched crop, five rising "
+        f"Sheet of {len(rows)} traces{of(source)}, a row each: the untouched crop, rising "
         f"strengths, and where the strongest changed it: {', '.join(rows)}."
     )
     return Plate(figure, alt)
