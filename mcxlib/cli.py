@@ -470,7 +470,12 @@ def traces(
 
     chosen = study.chosen(preset, grid)
     found = study.make(preset, chosen, workers or os.cpu_count() or 1, typer.echo)
-    _write_done(done, {"results": str(_content(found))})
+    digests = {"results": str(_content(found))}
+    if chosen.name == "full":
+        from mcxlib.experiments import trace_nets
+
+        digests["networks"] = str(_content(trace_nets.make(preset, told=typer.echo)))
+    _write_done(done, digests)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from typer.testing import CliRunner
 
 from mcxlib import cli
-from mcxlib.experiments import cam_truth, findings, probe, trace_cells
+from mcxlib.experiments import cam_truth, findings, probe, trace_cells, trace_nets
 from mcxlib.experiments import traces as study
 from mcxlib.settings.matrix import COLORSPACES
 from mcxlib.synthetic.traces import TRACES, alter, faces
@@ -247,3 +247,48 @@ def test_the_notebook_begins_with_the_hypotheses_word_for_word():
     stated = [*(h.words for h in findings.HYPOTHESES), cam_truth.HYPOTHESIS]
     for number, words in enumerate(stated, 1):
         assert f"\n{number}. {words}" in first
+
+
+@pytest.fixture
+def nets(home, monkeypatch):
+    monkeypatch.setattr(trace_nets, "TRAIN", 3)
+    monkeypatch.setattr(trace_nets, "TEST", 2)
+    monkeypatch.setattr(trace_nets, "_FACES", 3)
+    trace_nets._people.cache_clear()
+    yield trace_nets
+    trace_nets._people.cache_clear()
+
+
+def test_a_network_sees_both_versions_of_each_face_and_is_the_same_again(nets):
+    both = nets._both(nets._people(0), "luma", 0).numpy()
+    assert both.shape == (2, 10, 3, 96, 96)
+    faces_of = faces(0, range(5), 2)
+    for k, face in enumerate(faces_of):
+        np.testing.assert_allclose(both[0, k].transpose(1, 2, 0) * 255, face.image, atol=1e-4)
+        changed = (both[1, k] != both[0, k]).any(0)
+        np.testing.assert_array_equal(changed & ~(face.alphas["face"] > 0), False)
+        assert changed.any()
+    assert nets.trained("luma", "rgb+ycbcr", 0, steps=2) == nets.trained(
+        "luma", "rgb+ycbcr", 0, steps=2
+    )
+
+
+def test_networks_are_trained_once_and_said(nets, monkeypatch):
+    trained = []
+
+    def train(name, spec, seed):
+        trained.append((name, spec))
+        if len(trained) == 4:
+            raise KeyboardInterrupt
+        return 0.5 + 0.01 * len(trained)
+
+    monkeypatch.setattr(nets, "trained", train)
+    assert "make full does that" in nets.words("demo")
+    with pytest.raises(KeyboardInterrupt):
+        nets.make("demo", told=lambda _: None)
+    table = nets.make("demo", told=lambda _: None)
+    assert len(table) == 9
+    assert len(trained) == 10
+    assert "chroma-blur at 0.5: rgb 0.510, ycbcr 0.520, rgb+ycbcr 0.530" in nets.words("demo")
+    nets.make("demo", told=lambda _: None)
+    assert len(trained) == 10
