@@ -494,6 +494,30 @@ app.command()(robustness)
 
 
 @app.command()
+def traces(
+    preset: Preset = "demo",
+    grid: Annotated[str, typer.Option(help="tiny, small or full; by default as the preset's")] = "",
+    threads: Threads = 0,
+    workers: Workers = 1,
+    done: Done = None,
+) -> None:
+    """Which trace is seen in which colour space? One trace at a time, on drawn faces."""
+    _use_threads(threads)
+    import os
+
+    from mcxlib.experiments import traces as study
+
+    chosen = study.chosen(preset, grid)
+    found = study.make(preset, chosen, workers or os.cpu_count() or 1, typer.echo)
+    digests = {"results": str(_content(found))}
+    if chosen.name == "full":
+        from mcxlib.experiments import trace_nets
+
+        digests["networks"] = str(_content(trace_nets.make(preset, told=typer.echo)))
+    _write_done(done, digests)
+
+
+@app.command()
 def figures(
     preset: Preset = "demo",
     videos: Videos = "",

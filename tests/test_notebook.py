@@ -126,7 +126,7 @@ def test_committed_notebooks(name):
     assert len(parameters) == 1
     first = book.cells[0].source.splitlines()[0]
     assert "preset `test`" in first, "a copy of a few people's run says so in its first line"
-    kinds = ("nothing", "crops", "pair", "scores", "ablation", "robustness")
+    kinds = ("nothing", "crops", "pair", "scores", "ablation", "robustness", "traces")
     assert book.metadata["mcx"]["needs"] in kinds
     said = "".join(o.get("text", "") for c in code for o in c.outputs)
     assert ": True" not in said, "a reader wants to see the number"

@@ -10,6 +10,7 @@ from mcxlib.figures.beyond import (
     thresholds,
 )
 from mcxlib.figures.charts import compare, forest, roc_curves, score_distributions, training_curves
+from mcxlib.figures.lab import heat, maps_and_truth, strength_curves, traces
 from mcxlib.figures.pictures import cam_grid, contact_sheet, tsne_panels
 from mcxlib.figures.robustness import harmed_faces, robustness
 from mcxlib.figures.study import ablation, gates
@@ -30,16 +31,20 @@ __all__ = [
     "gates",
     "halves",
     "harmed_faces",
+    "heat",
     "leads",
     "looks",
+    "maps_and_truth",
     "reliability",
     "robustness",
     "roc_curves",
     "roc_of_sets",
     "save",
     "score_distributions",
+    "strength_curves",
     "style",
     "thresholds",
+    "traces",
     "training_curves",
     "tsne_panels",
 ]

@@ -1,0 +1,167 @@
+"""Maps against the truth, on cases worked by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from mcxlib import CLASSES, explain
+from mcxlib.config import load
+from mcxlib.detectors.base import Detector, DetectorSettings
+from mcxlib.experiments import cam_truth
+from mcxlib.explain.truth import areas, pointing
+from mcxlib.synthetic import DemoSpec
+from mcxlib.synthetic.clip import plan_clip, render_frame
+from mcxlib.synthetic.manipulate import MANIPULATIONS
+from mcxlib.synthetic.plan import RECIPES, STYLES, plan
+from mcxlib.synthetic.truth import altered_frames
+
+
+class Corner(Detector):
+    """p(fake) is the red of the first pixel."""
+
+    name = "corner"
+
+    def __init__(self):
+        super().__init__(DetectorSettings(), CLASSES)
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def features(self, images):
+        return images[:, :, 0, 0]
+
+    def forward(self, images):
+        return images[:, :1, 0, 0]
+
+    def fake_score(self, logits):
+        return logits[:, 0]
+
+
+class Small(Detector):
+    """One convolution, an average, a linear layer."""
+
+    name = "small"
+
+    def __init__(self):
+        super().__init__(DetectorSettings(), CLASSES)
+        self.conv = nn.Conv2d(3, 6, 5, stride=4)
+        self.classifier = nn.Linear(6, 5)
+
+    def features(self, images):
+        return self.conv(images).relu().mean((2, 3))
+
+    def forward(self, images):
+        return self.classifier(self.features(images))
+
+    def cam_layer(self):
+        return self.conv
+
+
+def test_pointing_by_hand():
+    maps = np.zeros((5, 2, 3))
+    region = np.zeros((5, 2, 3), bool)
+    region[:, 0, :2] = True
+    maps[0, 0, 1] = 1  # inside
+    maps[1, 1, 2] = 1  # outside
+    maps[2, 0, 0] = maps[2, 1, 0] = 0.5  # two highest, one inside
+    maps[3] = 0.2  # flat: a third of the pixels is inside
+    np.testing.assert_array_equal(pointing(maps, region), [1, 0, 0.5, 1 / 3, np.nan])
+    with pytest.raises(ValueError, match="does not fit"):
+        pointing(maps, region[0])
+
+
+def test_areas_by_hand():
+    """Red 0.8 in the first of four pixels and 0 elsewhere: the mean is 0.2."""
+    image = torch.zeros(1, 3, 2, 2)
+    image[0, 0, 0, 0] = 0.8
+    images = image.repeat(2, 1, 1, 1)
+    maps = np.array([[[4.0, 3], [2, 1]], [[1, 2], [3, 4]]])
+    found = areas(Corner(), images, maps, steps=4, batch_size=3)
+    # The first map blanks that pixel first: 0.8, 0.2, 0.2, 0.2, 0.2; the second last.
+    first = (0.8 / 2 + 0.2 + 0.2 + 0.2 + 0.2 / 2) / 4
+    last = (0.8 / 2 + 0.8 + 0.8 + 0.8 + 0.2 / 2) / 4
+    np.testing.assert_allclose(found.deletion, [first, last], rtol=1e-6)
+    # Given back first: 0.2, 0.8, 0.8, 0.8, 0.8; given back last: 0.2, 0.2, 0.2, 0.2, 0.8.
+    back = (0.2 / 2 + 0.8 + 0.8 + 0.8 + 0.8 / 2) / 4
+    late = (0.2 / 2 + 0.2 + 0.2 + 0.2 + 0.8 / 2) / 4
+    np.testing.assert_allclose(found.insertion, [back, late], rtol=1e-6)
+    with pytest.raises(ValueError, match="do not fit"):
+        areas(Corner(), images, maps[:1])
+    with pytest.raises(ValueError, match="at least 1"):
+        areas(Corner(), images, maps, steps=0)
+
+
+@pytest.mark.parametrize("name", ["FS", "NT"])
+def test_a_fake_differs_from_its_source_inside_the_altered_pixels_only(name):
+    spec = DemoSpec.small()
+    job = plan(spec)[0][0]
+    output = next(o for o in job.outputs if o.manipulation == name)
+    size = (spec.frames, spec.width, spec.height)
+    target, donor = (
+        plan_clip(person, clip, *size, STYLES[job.style])
+        for person, clip in ((job.person, job.clip), (output.donor_person, output.donor_clip))
+    )
+    frames = [render_frame(target, k) for k in range(spec.frames)]
+    rng = np.random.default_rng(0)
+    made = MANIPULATIONS[name](target, frames, donor, RECIPES[job.style], rng)
+    found = altered_frames(output.path, [0, 7], spec)
+    assert found.shape == (2, spec.height, spec.width)
+    for mask, index in zip(found, (0, 7), strict=True):
+        differs = (made[index] != frames[index]).any(-1)
+        assert not differs[~mask].any()
+        assert differs[mask].mean() > 0.8
+    with pytest.raises(ValueError, match="no rendered fake is called"):
+        altered_frames(job.outputs[0].path, [0], spec)
+
+
+def test_numbers_of_one_network_are_those_of_each_map():
+    torch.manual_seed(0)
+    model = Small()
+    rng = np.random.default_rng(0)
+    altered = np.zeros((4, 64, 64), bool)
+    altered[:2, 10:30, 10:40] = True
+    altered[2:, 40:, :] = True
+    sample = cam_truth.Fakes(rng.random((4, 3, 64, 64), np.float32), altered, ["DF", "FS"] * 2)
+    table = cam_truth.measured({"A": model}, sample)
+    assert len(table) == 4 * len(cam_truth.METHODS)
+    maps = explain.activation_maps(model, torch.from_numpy(sample.images), "LayerCAM", "fake")
+    rows = table[table["method"] == "LayerCAM"].reset_index(drop=True)
+    for k in range(4):
+        total = maps[k].sum()
+        assert rows.loc[k, "share"] == pytest.approx(maps[k][altered[k]].sum() / total, rel=1e-5)
+        others = [maps[j][altered[k]].sum() / maps[j].sum() for j in range(4) if j != k]
+        assert rows.loc[k, "share_of_others"] == pytest.approx(np.mean(others), rel=1e-5)
+        peak = np.unravel_index(maps[k].argmax(), (64, 64))
+        assert rows.loc[k, "pointing"] == altered[k][peak]
+    assert rows["area"].tolist() == pytest.approx([600 / 4096] * 2 + [24 / 64] * 2)
+    stretched, common = cam_truth.two_scales(model, sample.images)
+    np.testing.assert_array_equal(stretched, maps)
+    assert common.max() == pytest.approx(1)
+    raw = explain.raw_maps(model, torch.from_numpy(sample.images), "LayerCAM", "fake")
+    strongest = np.maximum(raw, 0).max((1, 2))
+    assert common.max((1, 2)).argmax() == strongest.argmax()
+
+
+def test_maps_without_evidence_are_counted_and_left_out():
+    rows = [
+        {"network": network, "method": method, "manipulation": "DF", "evidence": evidence}
+        | {"area": 0.3, "share": share if evidence else np.nan, "share_of_others": 0.35}
+        for network, share in (("A", 0.5), ("B", 0.4))
+        for method in ("Grad-CAM", "LayerCAM")
+        for evidence in (True, True, False)
+    ]
+    table = pd.DataFrame(rows)
+    found = cam_truth.summary(table)
+    assert found["crops"].tolist() == [3] * 4
+    assert found["without"].tolist() == [1] * 4
+    assert found.loc[("A", "LayerCAM"), "share"] == 0.5
+    assert "without positive evidence: 1 of 3 crops" in cam_truth.words(table)[0]
+    assert cam_truth.outcome(table).startswith("holds: 4 of 4")
+    table["share"] = table["share"].where(table["network"] == "B", 0.32)
+    assert cam_truth.outcome(table).startswith("does not hold as a whole: 2 of 4")
+    assert "but not more in A (0.320 on average) than in B (0.400)" in cam_truth.outcome(table)
+
+
+def test_of_other_videos_nothing_is_known():
+    with pytest.raises(ValueError, match="rendered videos only; these are distributed"):
+        cam_truth.fakes(load("demo", videos="distributed"))
