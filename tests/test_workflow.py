@@ -31,6 +31,10 @@ if "--done" in words:
 elif words[0] == "tables":
     for name in ("1.csv", "2.csv", "3.csv", "1.md", "2.md", "3.md", "1_rates.csv", "3_rates.csv"):
         (value("--output") / f"table{name}").write_text("a")
+elif words[0] == "scaling":
+    for name in ("rates", "checked", "sizes", "demo"):
+        for kind in ("md", "csv"):
+            (value("--output") / f"{name}.{kind}").write_text("a")
 elif words[0] == "figures":
     for name in ("preview", "tsne", "layercam", "cam_mcx-api", "cam_api-net"):
         (value("--output") / f"{name}.png").write_text("a")
@@ -112,6 +116,23 @@ def test_the_larger_detectors_are_planned_when_asked_for(untouched):
     rows = {row.run_id(0) for row in matrix.rows("paper")}
     assert set(re.findall(r"output: results/demo/done/(\S+_seed0)\.json", said)) == rows
     assert {"dcl_rgb_seed0", "m2tr_rgb_seed0", "madd_rgb_seed0"} <= rows
+
+
+def test_the_papers_matrix_is_planned_with_what_each_job_asks_for(untouched):
+    said = snakemake(untouched, "-n", "book", "--configfile", "workflow/paper.yaml")
+    counts = planned(said)
+    assert counts["shard"] == 4 * 16
+    assert counts["run"] == 3 * len(matrix.rows("paper"))
+    assert counts["ablation"] == 3
+    pattern = r"output: results/paper/done/(\S+)\.json.*?resources: (.*?)\n"
+    asked = dict(re.findall(pattern, said, re.S))
+    assert "runtime=1440" in asked["mcx-api_rgb_seed2"]
+    assert "gpu=1" in asked["mcx-api_rgb_seed2"]
+    assert "gpu=" not in asked["crops/FaceForensics++/16"]
+    assert "--threads 1 --loader-workers 4" in snakemake(
+        untouched, "-n", "-p", "results/paper/done/mesonet_rgb_seed0.json",
+        "--configfile", "workflow/paper.yaml",
+    )  # fmt: skip
 
 
 def test_touched_and_commented_files_make_nothing_run_again(made):
