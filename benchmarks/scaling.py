@@ -1,7 +1,8 @@
 """``mcxlib/scaling/measured.json``: rates of each step, and how well they foretell larger sizes.
 
-The rendered videos of the demonstration, at three sizes, on one core. The rate of each step is
-measured at the smallest size; what the model says of all three stands beside what they took.
+The rendered videos of the demonstration, at three sizes, in seconds of one core, so that what else
+the machine does counts little. The rate of each step is measured at the smallest size, after a
+first try that is not counted; what the model says of all three stands beside what they took.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,11 +20,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks import flops
+from benchmarks import flops, storage
 from mcxlib import pipeline
 from mcxlib.config import RunConfig, load
 from mcxlib.data.crops.dataset import CropDataset
-from mcxlib.data.faces import extract
+from mcxlib.data.faces import contract as contracts
+from mcxlib.data.faces import worker
 from mcxlib.engine import memory
 from mcxlib.engine.fit import fit
 from mcxlib.engine.hardware import Hardware
@@ -53,11 +56,10 @@ def measure(preset: str = "demo", quick: bool = False) -> dict[str, Any]:
     rows = pipeline.ensure_rows(config, name)
     videos, people = ((2, 4), (2, 3)) if quick else (VIDEOS, PEOPLE)
     checked: list[dict[str, Any]] = []
-    start, crop = _cutting(config, manifest, videos, checked)
+    crop = _cutting(config, manifest, videos, checked)
     load_rate = _loading(config, rows, videos, checked)
     score = _scoring(config, rows, videos, checked)
     train = _training(config, rows, people, checked)
-    cold, warm = _storage()
     return {
         "format": FORMAT,
         "preset": preset,
@@ -69,12 +71,10 @@ def measure(preset: str = "demo", quick: bool = False) -> dict[str, Any]:
         "torch": torch.__version__,
         "rates": {
             "crop": crop,
-            "start": start,
             "load": load_rate,
             "score": score,
             "train": train,
-            "cold": cold,
-            "warm": warm,
+            **_storage(),
         },
         "checked": checked,
     }
@@ -84,33 +84,34 @@ def _note(checked: list[dict], step: str, size: int, unit: str, took: float, sai
     checked.append({"step": step, "size": size, "unit": unit, "measured": took, "model": said})
 
 
+def _core_seconds(call: Callable[[], Any]) -> float:
+    """Seconds of this process's one thread that ``call`` takes."""
+    began = time.process_time()
+    call()
+    return time.process_time() - began
+
+
 def _cutting(
     config: RunConfig, manifest: pd.DataFrame, sizes: tuple[int, ...], checked: list[dict]
-) -> tuple[float, float]:
-    """Seconds until the first video is done, less that video's own; seconds of a frame."""
-    used = manifest[manifest["split"] != ""]
+) -> float:
+    """Seconds of a frame: read, its face found, cut and written, as a worker does it."""
+    used = manifest[manifest["split"] != ""].to_dict("records")
     root = pipeline.plan(config, config.data.train_on).root
-    frames = config.data.frame_count
-    began, each = 0.0, 0.0
-    for size in sizes:
-        times: list[float] = []
+    settings = contracts.contract(config.data)
+    worker.start(settings)
+
+    def cut(videos: list[dict]) -> None:
         with tempfile.TemporaryDirectory() as place:
-            first = time.perf_counter()
-            extract.crop_videos(
-                used.iloc[:size],
-                root,
-                Path(place) / "crops",
-                config.data,
-                1,
-                lambda done, total, times=times: times.append(time.perf_counter()),
-            )
-        took = times[-1] - first
-        if size == sizes[0]:
-            # The first call comes before any video, the second after one.
-            each = (times[-1] - times[1]) / (len(times) - 2)
-            began = max(0.0, times[1] - first - each)
-        _note(checked, "cutting", size, "videos", took, began + size * each)
-    return began, each / frames
+            for video in videos:
+                worker.process(root / video["path"], Path(place), video, settings, ".mark")
+
+    cut(used[:1])
+    each = 0.0
+    for size in sizes:
+        took = _core_seconds(lambda size=size: cut(used[:size]))
+        each = each or took / size
+        _note(checked, "extraction", size, "videos", took, size * each)
+    return each / config.data.frame_count
 
 
 def _loading(
@@ -121,11 +122,10 @@ def _loading(
     for size in sizes:
         part = _of_videos(rows, size)
         data = CropDataset(part, folder, config.train.input_size, augment=True, seed=0)
-        order = np.random.default_rng(0).permutation(len(part))
-        first = time.perf_counter()
-        for begin in range(0, len(order), 27):
-            data.__getitems__([int(i) for i in order[begin : begin + 27]])
-        took = time.perf_counter() - first
+        order = np.random.default_rng(0).permutation(len(part)).tolist()
+        batches = [order[begin : begin + 27] for begin in range(0, len(order), 27)]
+        data.__getitems__(batches[0])
+        took = _core_seconds(lambda data=data, batches=batches: [*map(data.__getitems__, batches)])
         each = each or took / len(part)
         _note(checked, "loading", len(part), "crops", took, len(part) * each)
     return each
@@ -138,11 +138,12 @@ def _scoring(
     folder, rate = pipeline.crop_folder(config, config.data.train_on), 0.0
     model = build(config).eval()
     image = flops.inference(config, 1, config.train.input_size)
+    score_rows(model, _of_videos(rows, 1), folder, config, device="cpu")
     for size in sizes:
         part = _of_videos(rows, size)
-        first = time.perf_counter()
-        score_rows(model, part, folder, config, device="cpu")
-        took = time.perf_counter() - first
+        took = _core_seconds(
+            lambda part=part: score_rows(model, part, folder, config, device="cpu")
+        )
         rate = rate or len(part) * image / took
         _note(checked, "scoring", len(part), "crops", took, len(part) * image / rate)
     return rate
@@ -152,20 +153,23 @@ def _training(
     config: RunConfig, rows: pd.DataFrame, sizes: tuple[int, ...], checked: list[dict]
 ) -> float:
     """Floating-point operations a second, validations included."""
-    rate = 0.0
     count = _operations(config)
+    _train(config, _of_people(rows, sizes[0]))
+    rate = 0.0
     for size in sizes:
         part = _of_people(rows, size)
         much = _amount(config, part)
-        with tempfile.TemporaryDirectory() as place:
-            data = TrainingData(part, pipeline.crop_folder(config, config.data.train_on), {})
-            first = time.perf_counter()
-            fit(config, data, Path(place) / config.run_id, {}, Hardware(accelerator="cpu"))
-            took = time.perf_counter() - first
+        took = _core_seconds(lambda part=part: _train(config, part))
         work = training_flop(count, much) + scoring_flop(count, much)
         rate = rate or work / took
         _note(checked, "training", much.steps, "steps", took, work / rate)
     return rate
+
+
+def _train(config: RunConfig, rows: pd.DataFrame) -> None:
+    data = TrainingData(rows, pipeline.crop_folder(config, config.data.train_on), {})
+    with tempfile.TemporaryDirectory() as place:
+        fit(config, data, Path(place) / config.run_id, {}, Hardware(accelerator="cpu"))
 
 
 def _operations(config: RunConfig) -> Operations:
@@ -200,11 +204,18 @@ def _of_people(rows: pd.DataFrame, count: int) -> pd.DataFrame:
     return pd.concat([trained[trained["target_id"].isin(names)], validated], ignore_index=True)
 
 
-def _storage() -> tuple[float, float]:
-    """Crops of 512 px a second at random, from the disk and from memory, as stored here."""
-    (own,) = (f for f in read_json(STORAGE)["formats"] if f["name"].startswith("one .npy"))
-    found = own["images_per_second"]
-    return found["cold_random"] or found["warm_random"], found["warm_random"]
+def _storage() -> dict[str, float]:
+    """Crops of 512 px a second at random, from the disk and from memory, as they are stored and as
+    PNG files, and how much smaller those are: of the last comparison of ways to store them."""
+    by_name = {found["name"]: found for found in read_json(STORAGE)["formats"]}
+    raw, png = by_name[storage.Npy.name], by_name[storage.Files("png").name]
+    rates: dict[str, float] = {"png_share": png["bytes_per_crop"] / raw["bytes_per_crop"]}
+    for prefix, found in (("", raw), ("png_", png)):
+        of = found["images_per_second"]
+        rates[f"{prefix}warm"] = of["warm_random"]
+        # Where the system cannot be asked to forget files, there is only one rate.
+        rates[f"{prefix}cold"] = of["cold_random"] or of["warm_random"]
+    return rates
 
 
 def run(path: Path = FILE, quick: bool = False) -> Path:

@@ -2,7 +2,8 @@
 
 ``python slurm_paused.py PLACE STEP score ...``: after step STEP of a run it leaves a file of the
 run's name in PLACE and goes on only when a signal has come; a run whose file is there already does
-not wait. So a test can kill or preempt a run in the middle of its work, however fast it is.
+not wait. So a test can kill or preempt a run in the middle of its work, however fast it is. The
+steps of a run are listed in RUN.steps beside it, in the order in which they were done.
 """
 
 import sys
@@ -19,8 +20,10 @@ def main() -> None:
         plain = session.Session.look
 
         def look(self) -> None:
-            plain(self)
             mark = place / self.folder.run_id
+            with open(f"{mark}.steps", "a") as steps:
+                print(self.at.step, file=steps)
+            plain(self)
             if self.at.step == step and not mark.exists():
                 mark.touch()
                 while not self.signals.received:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -14,7 +16,7 @@ from benchmarks import counted
 from mcxlib import cli
 from mcxlib.data import datasets
 from mcxlib.experiments import ablation
-from mcxlib.scaling import jobs, measured, model, plan, words, work
+from mcxlib.scaling import jobs, measured, model, page, plan, words, work
 from mcxlib.settings import matrix
 
 ROOT = Path(__file__).parents[1]
@@ -28,7 +30,7 @@ MUCH = work.Amount(
     pixels=100,
     crop_pixels=100,
 )
-RATES = measured.Rates(crop=0.5, start=0.0, load=0.0, train=1e6, score=1e6, cold=1e-3, warm=1e-1)
+RATES = measured.Rates(crop=0.5, load=0.0, train=1e6, score=1e6, cold=1e-3, warm=1e-1)
 MACHINE = model.Machine(
     cores=2, gpus=1, flop_per_second=1e4, readers=1, disk_bytes=1e9, memory_bytes=0
 )
@@ -98,10 +100,22 @@ def test_the_bottleneck_is_what_takes_longest(changed, bottleneck):
     )
     found = model.cost([HAND], 1, MUCH, machine, RATES)
     assert found.bottleneck == bottleneck
-    fast = measured.Rates(0.5, 0, 0, 1e6, 1e6, cold=1e6, warm=1e6)
+    fast = measured.Rates(0.5, 0, 1e6, 1e6, cold=1e6, warm=1e6)
     assert model.cost([HAND], 1, MUCH, model.Machine(1, 9, 1e12, 9, 1e12, 0), fast).bottleneck == (
         "cutting"
     )
+
+
+def test_a_compressed_store_is_smaller_and_read_as_fast_as_it_is_decoded():
+    png = measured.Rates(0.5, 0, 1e6, 1e6, 1e-3, 1e-1, png_share=0.5, png_cold=5e-4, png_warm=5e-4)
+    found = model.cost([HAND], 1, MUCH, MACHINE, png, compressed=True)
+    assert found.store_bytes == 60 * 15_000
+    # 180 crops of 15 kB; 5e-4 crops of 393,216 bytes a second.
+    assert found.reading == pytest.approx(180 * 15_000 / (5e-4 * 393_216) / 3600)
+    # Where the disk is what limits, half the bytes take half the time.
+    disk = model.Machine(2, 1, 1e4, readers=10**9, disk_bytes=1000, memory_bytes=0)
+    raw, half = (model.cost([HAND], 1, MUCH, disk, png, compressed=c) for c in (False, True))
+    assert half.reading == pytest.approx(raw.reading / 2)
 
 
 def test_runs_share_the_disk_and_no_more_gpus_are_held_than_there_are_runs():
@@ -238,3 +252,49 @@ def test_a_missing_configuration_and_a_foreign_record_are_named(tmp_path):
     (tmp_path / "measured.json").write_text('{"format": 9}')
     with pytest.raises(ValueError, match="format 9"):
         measured.stored(tmp_path / "measured.json")
+
+
+def test_the_page_is_made_of_files(tmp_path):
+    runs = pd.DataFrame(
+        [
+            {"run": "a_rgb_seed0", "steps": 40, "seconds": 20.0, "training": 2.0, "scoring": 1.0},
+            {"run": "b_rgb_seed0", "steps": 40, "seconds": 10.0, "training": float("nan")},
+        ]
+    )
+    made = page.write(tmp_path, runs)
+    assert {p.name for p in made} == {f"{n}.{k}" for n in page.FILES for k in ("md", "csv")}
+    shown = (ROOT / "book/scaling.md").read_text()
+    assert {f"generated/scaling/{name}.md" for name in page.FILES} <= set(
+        re.findall(r"include\} (\S+)", shown)
+    )
+    demo = pd.read_csv(tmp_path / "demo.csv").set_index("run")
+    # 2 TFLOP in 20 s are 100 GFLOP/s.
+    assert float(demo.loc["a_rgb_seed0", "GFLOP a second"]) == 100
+    assert demo.loc["b_rgb_seed0", "TFLOP"] == "-"
+    markdown = (tmp_path / "sizes.md").read_text().splitlines()
+    assert len(markdown) == 2 + len(page.sizes())
+    assert len({line.count("|") for line in markdown}) == 1
+
+
+def test_the_page_says_of_memory_and_stores_what_its_tables_say():
+    (_, paper), (_, million) = page._sizes()
+    fits, not_so = page._cost(paper, page.CLUSTER), page._cost(million, page.CLUSTER)
+    assert fits.store_bytes < page.CLUSTER.memory_bytes < not_so.store_bytes
+    assert fits.store_bytes == pytest.approx(165.6e9, rel=1e-3)
+    # A store as large as the paper's training data alone is the 118 GB of the storage table.
+    stored = json.loads((ROOT / "benchmarks/storage.json").read_text())["formats"][0]
+    assert stored["bytes_data_set"] / 150_000 == pytest.approx(paper.crop_bytes, rel=1e-3)
+
+
+def test_the_model_was_checked_at_three_sizes():
+    """What it says of the larger two is of their order: a wrong count would be off by far more."""
+    checked = measured.stored()["checked"]
+    steps: dict[str, list[float]] = {}
+    for row in checked:
+        steps.setdefault(row["step"], []).append(row["model"] / row["measured"])
+    assert {step: len(ratios) for step, ratios in steps.items()} == dict.fromkeys(
+        ("extraction", "loading", "scoring", "training"), 3
+    )
+    for ratios in steps.values():
+        assert ratios[0] == pytest.approx(1)
+        assert all(0.4 < ratio < 2.5 for ratio in ratios)

@@ -184,9 +184,22 @@ def test_both_went_on_and_end_with_the_same_bits(finished, reference, tree, run)
         pd.testing.assert_frame_equal(
             pd.read_parquet(made / "scores" / name), pd.read_parquet(plain / "scores" / name)
         )
-    # It went on, and did not begin anew: the clock of its steps was started more than once.
-    assert json.loads((made / "provenance.json").read_text())["steps"] > PAUSE
-    assert len(list((made / "tensorboard").iterdir())) >= 2
+
+
+def test_both_went_on_from_their_last_state(finished, tree):
+    """Preempted, a training has time to write its state: no step is done twice. Killed, it has
+    not, and begins again after its last whole epoch."""
+
+    def steps(run):
+        return [int(step) for step in (tree / "reached" / f"{run}.steps").read_text().split()]
+
+    last = json.loads((tree / "runs/test" / PREEMPTED / "provenance.json").read_text())["steps"]
+    assert steps(PREEMPTED) == list(range(1, last + 1))
+    assert last > PAUSE
+    before, again = steps(KILLED)[:PAUSE], steps(KILLED)[PAUSE:]
+    assert before == list(range(1, PAUSE + 1))
+    assert 1 < again[0] <= PAUSE + 1
+    assert again == list(range(again[0], again[-1] + 1))
 
 
 def test_one_job_of_two_nodes_trains_as_torchrun_does_on_one(slurm, reference, tmp_path):

@@ -32,7 +32,7 @@ elif words[0] == "tables":
     for name in ("1.csv", "2.csv", "3.csv", "1.md", "2.md", "3.md", "1_rates.csv", "3_rates.csv"):
         (value("--output") / f"table{name}").write_text("a")
 elif words[0] == "scaling":
-    for name in ("rates", "checked", "sizes", "demo"):
+    for name in ("rates", "checked", "assumed", "sizes", "stores", "demo"):
         for kind in ("md", "csv"):
             (value("--output") / f"{name}.{kind}").write_text("a")
 elif words[0] == "figures":
@@ -175,3 +175,16 @@ def test_a_changed_figure_draws_and_trains_nothing(made):
         assert not {"run", "crops", "videos"} & counts.keys()
     finally:
         style.write_text(text)
+
+
+def test_where_slurm_cannot_run_that_is_said_and_is_no_failure(tmp_path):
+    script = ROOT / "tests/slurm_cluster.py"
+    done = subprocess.run(
+        [sys.executable, script, "true"],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 77
+    assert "not installed: " in done.stderr
+    assert "apt-get install munge slurmctld slurmd slurm-client" in done.stderr

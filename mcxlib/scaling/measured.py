@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,6 @@ class Rates:
 
     crop: float
     """Seconds of extraction for one frame: read, face found, cut, written."""
-    start: float
-    """Seconds that a step takes before its first video or image."""
     load: float
     """Seconds to read one stored crop of the demonstration and make it an image."""
     train: float
@@ -36,6 +34,15 @@ class Rates:
     """Crops of 512 px a second, read at random by one thread from a disk that has to be asked."""
     warm: float
     """The same from memory."""
+    png_share: float = 1.0
+    """Bytes of crops that are compressed without loss, as PNG, over uncompressed ones."""
+    png_cold: float = 1.0
+    """As ``cold`` and ``warm``, read and decoded by one thread."""
+    png_warm: float = 1.0
+
+    def compressed(self) -> Rates:
+        """The same machine with a compressed store."""
+        return replace(self, cold=self.png_cold, warm=self.png_warm)
 
 
 @cache

@@ -66,7 +66,12 @@ class Cost:
 
 
 def cost(
-    rows: Sequence[Operations], seeds: int, much: Amount, machine: Machine, rates: Rates
+    rows: Sequence[Operations],
+    seeds: int,
+    much: Amount,
+    machine: Machine,
+    rates: Rates,
+    compressed: bool = False,
 ) -> Cost:
     """The cost of training every row with every seed, and of scoring it.
 
@@ -76,23 +81,27 @@ def cost(
         much: videos, frames, epochs, sizes.
         machine: what it runs on.
         rates: measured on a core.
+        compressed: whether crops are stored as PNG.
     """
+    share = rates.png_share if compressed else 1.0
+    rates = rates.compressed() if compressed else rates
     frames = much.videos.all * much.frames
     core_hours = frames * rates.crop / HOUR
-    store = frames * much.crop_bytes
+    store = round(frames * much.crop_bytes * share)
     runs = seeds * len(rows)
     training = seeds * sum(training_flop(row, much) for row in rows)
     scoring = seeds * sum(scoring_flop(row, much) for row in rows)
     at_once = min(machine.gpus, runs)
     per_hour = machine.flop_per_second * at_once * HOUR
-    reading = _reading(runs, store, much, machine, rates, at_once)
+    every = round(runs * much.images_read * much.crop_bytes * share)
+    reading = _reading(store, every, share, machine, rates, at_once)
     arithmetic = (training + scoring) / per_hour
     return Cost(
         runs=runs,
         core_hours=core_hours,
         cutting=core_hours / machine.cores,
         store_bytes=store,
-        read_bytes=runs * much.images_read * much.crop_bytes,
+        read_bytes=every,
         reading=reading,
         training=training / per_hour,
         scoring=scoring / per_hour,
@@ -101,14 +110,13 @@ def cost(
 
 
 def _reading(
-    runs: int, store: int, much: Amount, machine: Machine, rates: Rates, at_once: int
+    store: int, every: int, share: float, machine: Machine, rates: Rates, at_once: int
 ) -> float:
-    """Hours that all crops take to be read, each time they are."""
-    measured = 3 * CROP_PIXELS**2
+    """Hours that all crops take to be read, each time they are: ``every`` bytes of ``store``."""
+    measured = 3 * CROP_PIXELS**2 * share
     readers = machine.readers * at_once
     cold = min(machine.disk_bytes, readers * rates.cold * measured)
     warm = readers * rates.warm * measured
-    every = runs * much.images_read * much.crop_bytes
     if store > machine.memory_bytes:
         return every / cold / HOUR  # what was read is gone before it is wanted again
     first = min(store, every)

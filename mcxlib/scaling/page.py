@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 from mcxlib.files import write_text
 from mcxlib.scaling import measured
 from mcxlib.scaling.model import Cost, Machine, cost
-from mcxlib.scaling.work import PAPER, amount, operations
+from mcxlib.scaling.work import PAPER, Amount, amount, operations
 from mcxlib.settings import matrix
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FILES = ("rates", "checked", "sizes", "demo")
+FILES = ("rates", "checked", "assumed", "sizes", "stores", "demo")
 MILLION = 1_000_000
+SLOW_DISK = 1e8
+"""Bytes a second of a store that many share; an assumption."""
 SEEDS = 3
 
 ASSUMED = {
@@ -51,7 +53,9 @@ def write(folder: Path, demo: pd.DataFrame) -> list[Path]:
     for name, table in (
         ("rates", rates_table()),
         ("checked", checked_table()),
+        ("assumed", assumed_table()),
         ("sizes", sizes_table()),
+        ("stores", stores_table()),
         ("demo", demo_table(demo)),
     ):
         for suffix, text in ((".md", _markdown(table)), (".csv", _csv(table))):
@@ -98,18 +102,45 @@ def checked_table(record: dict[str, Any] | None = None) -> Table:
     ]
 
 
-def sizes() -> list[tuple[str, str, Cost]]:
-    """What is trained, on what, and what that costs: all rows, with :data:`SEEDS` seeds."""
-    rates = measured.rates()
-    rows = [operations(row) for row in matrix.rows("paper")]
+def assumed_table() -> Table:
+    """What the larger sizes are computed with, and nobody measured."""
+    at = CLUSTER
+    cards = [
+        [f"operations a second of an {name}", f"{rate / 1e12:.3g} TFLOP"]
+        for name, rate in ASSUMED.items()
+    ]
+    return [
+        ["assumed", "value"],
+        ["GPUs, each with a run of its own", str(at.gpus)],
+        *cards,
+        ["reading processes of a run", str(at.readers)],
+        ["cores that cut faces", str(at.cores)],
+        ["the store gives, to all together", f"{at.disk_bytes / 1e9:g} GB/s"],
+        ["the same of a slow one", f"{SLOW_DISK / 1e9:g} GB/s"],
+        ["memory for crops that were read", f"{at.memory_bytes / 1e9:g} GB"],
+        ["seeds of each row", str(SEEDS)],
+    ]
+
+
+def _sizes() -> list[tuple[str, Amount]]:
     paper = amount("paper")
     million = replace(paper, videos=PAPER.scaled(MILLION))
-    found = []
-    for name, much in (("the paper", paper), ("a million videos", million)):
-        for card, rate in ASSUMED.items():
-            machine = replace(CLUSTER, flop_per_second=rate)
-            found.append((name, card, cost(rows, SEEDS, much, machine, rates)))
-    return found
+    return [("the paper", paper), ("a million videos", million)]
+
+
+def _cost(much: Amount, machine: Machine, compressed: bool = False) -> Cost:
+    """Of all rows of the tables, with :data:`SEEDS` seeds."""
+    rows = [operations(row) for row in matrix.rows("paper")]
+    return cost(rows, SEEDS, much, machine, measured.rates(), compressed)
+
+
+def sizes() -> list[tuple[str, str, Cost]]:
+    """Size, card, and what that costs."""
+    return [
+        (name, card, _cost(much, replace(CLUSTER, flop_per_second=rate)))
+        for name, much in _sizes()
+        for card, rate in ASSUMED.items()
+    ]
 
 
 def sizes_table() -> Table:
@@ -119,10 +150,35 @@ def sizes_table() -> Table:
     return [head, *([name, card, *_numbers(found)] for name, card, found in sizes())]
 
 
+def stores_table() -> Table:
+    """Reading from crops as they are stored, and from losslessly compressed ones."""
+    head = ["size", "store gives (assumed)", "uncompressed, TB", "PNG, TB"]
+    head += ["reading uncompressed, h", "reading PNG, h", "faster"]
+    table = [head]
+    for name, much in _sizes():
+        for disk in (CLUSTER.disk_bytes, SLOW_DISK):
+            machine = replace(CLUSTER, disk_bytes=disk)
+            raw, png = (_cost(much, machine, compressed) for compressed in (False, True))
+            table.append(
+                [
+                    name,
+                    f"{disk / 1e9:g} GB/s",
+                    *(_number(one.store_bytes / 1e12) for one in (raw, png)),
+                    *(_number(one.reading) for one in (raw, png)),
+                    "uncompressed" if raw.reading <= png.reading else "PNG",
+                ]
+            )
+    return table
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
 def _numbers(found: Cost) -> list[str]:
     hours = (found.cutting, found.reading, found.training, found.scoring, found.gpu_hours)
     room = (found.store_bytes / 1e12, found.read_bytes / 1e12)
-    numbers = [f"{n:.3g}" if n < 1000 else f"{n:,.0f}" for n in (*room, *hours)]
+    numbers = [_number(n) for n in (*room, *hours)]
     return [str(found.runs), *numbers, found.bottleneck]
 
 
