@@ -1,8 +1,8 @@
 """``mcxlib/scaling/measured.json``: rates of each step, and how well they foretell larger sizes.
 
 The rendered videos of the demonstration, at three sizes, in seconds of one core, so that what else
-the machine does counts little. The rate of each step is measured at the smallest size, after a
-first try that is not counted; what the model says of all three stands beside what they took.
+the machine does counts little, after a first try that is not counted. A line through the two
+smaller sizes gives the rate of each step, and foretells the largest; that took what stands beside.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -55,11 +55,13 @@ def measure(preset: str = "demo", quick: bool = False) -> dict[str, Any]:
     manifest = pipeline.ensure_manifest(config, name)
     rows = pipeline.ensure_rows(config, name)
     videos, people = ((2, 4), (2, 3)) if quick else (VIDEOS, PEOPLE)
-    checked: list[dict[str, Any]] = []
-    crop = _cutting(config, manifest, videos, checked)
-    load_rate = _loading(config, rows, videos, checked)
-    score = _scoring(config, rows, videos, checked)
-    train = _training(config, rows, people, checked)
+    rows_of = {
+        "extraction": _cutting(config, manifest, videos),
+        "loading": _loading(config, rows, videos),
+        "scoring": _scoring(config, rows, videos),
+        "training": _training(config, rows, people),
+    }
+    each = {step: fitted(found)[1] for step, found in rows_of.items()}
     return {
         "format": FORMAT,
         "preset": preset,
@@ -70,18 +72,47 @@ def measure(preset: str = "demo", quick: bool = False) -> dict[str, Any]:
         "load": round(os.getloadavg()[0], 1),
         "torch": torch.__version__,
         "rates": {
-            "crop": crop,
-            "load": load_rate,
-            "score": score,
-            "train": train,
+            "crop": each["extraction"],
+            "load": each["loading"],
+            "score": 1 / each["scoring"],
+            "train": 1 / each["training"],
             **_storage(),
         },
-        "checked": checked,
+        "checked": [row for step, found in rows_of.items() for row in checked(step, found)],
     }
 
 
-def _note(checked: list[dict], step: str, size: int, unit: str, took: float, said: float) -> None:
-    checked.append({"step": step, "size": size, "unit": unit, "measured": took, "model": said})
+@dataclass(frozen=True)
+class Tried:
+    """One size of one step."""
+
+    size: int
+    unit: str
+    work: float
+    """In the units of the step's rate: frames, crops, floating-point operations."""
+    seconds: float
+
+
+def fitted(sizes: list[Tried]) -> tuple[float, float]:
+    """Seconds before any work, and of a unit of it: the line through the two smallest sizes."""
+    one, two = sizes[:2]
+    each = (two.seconds - one.seconds) / (two.work - one.work)
+    return one.seconds - each * one.work, each
+
+
+def checked(step: str, sizes: list[Tried]) -> list[dict[str, Any]]:
+    """What each size took, and what the line says of it."""
+    start, each = fitted(sizes)
+    return [
+        {
+            "step": step,
+            "size": one.size,
+            "unit": one.unit,
+            "measured": one.seconds,
+            "model": start + each * one.work,
+        }
+        for one in sizes
+    ]
 
 
 def _core_seconds(call: Callable[[], Any]) -> float:
@@ -91,10 +122,8 @@ def _core_seconds(call: Callable[[], Any]) -> float:
     return time.process_time() - began
 
 
-def _cutting(
-    config: RunConfig, manifest: pd.DataFrame, sizes: tuple[int, ...], checked: list[dict]
-) -> float:
-    """Seconds of a frame: read, its face found, cut and written, as a worker does it."""
+def _cutting(config: RunConfig, manifest: pd.DataFrame, sizes: tuple[int, ...]) -> list[Tried]:
+    """Frames read, their faces found, cut and written, as a worker does it."""
     used = manifest[manifest["split"] != ""].to_dict("records")
     root = pipeline.plan(config, config.data.train_on).root
     settings = contracts.contract(config.data)
@@ -106,19 +135,13 @@ def _cutting(
                 worker.process(root / video["path"], Path(place), video, settings, ".mark")
 
     cut(used[:1])
-    each = 0.0
-    for size in sizes:
-        took = _core_seconds(lambda size=size: cut(used[:size]))
-        each = each or took / size
-        _note(checked, "extraction", size, "videos", took, size * each)
-    return each / config.data.frame_count
+    frames = config.data.frame_count
+    return [Tried(n, "videos", n * frames, _core_seconds(lambda n=n: cut(used[:n]))) for n in sizes]
 
 
-def _loading(
-    config: RunConfig, rows: pd.DataFrame, sizes: tuple[int, ...], checked: list[dict]
-) -> float:
-    """Seconds of a crop, read and made an augmented image."""
-    folder, each = pipeline.crop_folder(config, config.data.train_on), 0.0
+def _loading(config: RunConfig, rows: pd.DataFrame, sizes: tuple[int, ...]) -> list[Tried]:
+    """Crops read and made augmented images."""
+    folder, tried = pipeline.crop_folder(config, config.data.train_on), []
     for size in sizes:
         part = _of_videos(rows, size)
         data = CropDataset(part, folder, config.train.input_size, augment=True, seed=0)
@@ -126,16 +149,13 @@ def _loading(
         batches = [order[begin : begin + 27] for begin in range(0, len(order), 27)]
         data.__getitems__(batches[0])
         took = _core_seconds(lambda data=data, batches=batches: [*map(data.__getitems__, batches)])
-        each = each or took / len(part)
-        _note(checked, "loading", len(part), "crops", took, len(part) * each)
-    return each
+        tried.append(Tried(len(part), "crops", len(part), took))
+    return tried
 
 
-def _scoring(
-    config: RunConfig, rows: pd.DataFrame, sizes: tuple[int, ...], checked: list[dict]
-) -> float:
-    """Floating-point operations a second."""
-    folder, rate = pipeline.crop_folder(config, config.data.train_on), 0.0
+def _scoring(config: RunConfig, rows: pd.DataFrame, sizes: tuple[int, ...]) -> list[Tried]:
+    """Crops scored; the work is in floating-point operations."""
+    folder, tried = pipeline.crop_folder(config, config.data.train_on), []
     model = build(config).eval()
     image = flops.inference(config, 1, config.train.input_size)
     score_rows(model, _of_videos(rows, 1), folder, config, device="cpu")
@@ -144,26 +164,22 @@ def _scoring(
         took = _core_seconds(
             lambda part=part: score_rows(model, part, folder, config, device="cpu")
         )
-        rate = rate or len(part) * image / took
-        _note(checked, "scoring", len(part), "crops", took, len(part) * image / rate)
-    return rate
+        tried.append(Tried(len(part), "crops", len(part) * image, took))
+    return tried
 
 
-def _training(
-    config: RunConfig, rows: pd.DataFrame, sizes: tuple[int, ...], checked: list[dict]
-) -> float:
-    """Floating-point operations a second, validations included."""
+def _training(config: RunConfig, rows: pd.DataFrame, sizes: tuple[int, ...]) -> list[Tried]:
+    """Trainings with their validations; the work is in floating-point operations."""
     count = _operations(config)
     _train(config, _of_people(rows, sizes[0]))
-    rate = 0.0
+    tried = []
     for size in sizes:
         part = _of_people(rows, size)
         much = _amount(config, part)
         took = _core_seconds(lambda part=part: _train(config, part))
         work = training_flop(count, much) + scoring_flop(count, much)
-        rate = rate or work / took
-        _note(checked, "training", much.steps, "steps", took, work / rate)
-    return rate
+        tried.append(Tried(much.steps, "steps", work, took))
+    return tried
 
 
 def _train(config: RunConfig, rows: pd.DataFrame) -> None:

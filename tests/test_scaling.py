@@ -12,7 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from benchmarks import cost as benchmark
-from benchmarks import counted
+from benchmarks import counted, scaling
 from mcxlib import cli
 from mcxlib.data import datasets
 from mcxlib.experiments import ablation
@@ -287,7 +287,7 @@ def test_the_page_says_of_memory_and_stores_what_its_tables_say():
 
 
 def test_the_model_was_checked_at_three_sizes():
-    """What it says of the larger two is of their order: a wrong count would be off by far more."""
+    """What it says of the largest is of its order: a wrong count would be off by far more."""
     checked = measured.stored()["checked"]
     steps: dict[str, list[float]] = {}
     for row in checked:
@@ -296,5 +296,14 @@ def test_the_model_was_checked_at_three_sizes():
         ("extraction", "loading", "scoring", "training"), 3
     )
     for ratios in steps.values():
-        assert ratios[0] == pytest.approx(1)
-        assert all(0.4 < ratio < 2.5 for ratio in ratios)
+        assert ratios[:2] == pytest.approx([1, 1])
+        assert 0.5 < ratios[2] < 2
+
+
+def test_the_rate_is_the_slope_between_the_smaller_sizes():
+    tried = [
+        scaling.Tried(n, "crops", work, s) for n, work, s in ((1, 10, 3), (2, 20, 5), (4, 40, 8))
+    ]
+    # 2 s for 10 more: 0.2 each, and 1 s before any.
+    assert scaling.fitted(tried) == pytest.approx((1, 0.2))
+    assert [row["model"] for row in scaling.checked("x", tried)] == pytest.approx([3, 5, 9])

@@ -84,7 +84,7 @@ STORAGE = "storage of crops, [](benchmarks.md)"
 
 
 def checked_table(record: dict[str, Any] | None = None) -> Table:
-    """The model against three sizes of the demonstration; the smallest gave the rate."""
+    """The model against three sizes of the demonstration; the smaller two gave the rate."""
     record = record or measured.stored()
     head = ["step", "size", "measured, s", "by the model, s", "model / measured"]
     return [
