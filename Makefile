@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := book
-.PHONY: book full env test test-book test-compiler fuzz lint lab clean help
+.PHONY: book full env test test-book test-compiler test-slurm fuzz lint lab clean help
 
 PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
@@ -78,6 +78,14 @@ test-book: $(STAMP)  ## walk every page of the built book, or of a quick one, in
 
 test-compiler: $(STAMP)  ## compile two networks with torch's own code generator (needs g++)
 	$(BIN)/python -m pytest -m compiler tests
+
+# Not being able to start SLURM is no failure of this project, and must not pass in silence either.
+test-slurm: $(STAMP)  ## run the workflow on a real SLURM, started here and stopped after (minutes)
+	@code=0; $(BIN)/python tests/slurm_cluster.py true || code=$$?; \
+	if [ $$code -eq 77 ]; then \
+		echo "==> SKIPPED: SLURM cannot run here, so NOTHING about the cluster was tested"; \
+	elif [ $$code -ne 0 ]; then exit $$code; \
+	else OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p no:xdist -m slurm tests/test_slurm.py $(ARGS); fi
 
 fuzz: $(STAMP)  ## judge 2,000 broken files: each must end in a verdict or a reason
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz.py 2000

@@ -11,32 +11,44 @@ import typer
 from rich.console import Console
 from tqdm import tqdm
 
-from benchmarks import cost, entries, report, storage
+from benchmarks import cost, counted, entries, report, scaling, storage
 from benchmarks.measure import Settings
 from mcxlib.engine import memory
 from mcxlib.files import write_json
 
 HERE = Path(__file__).parent
 STORAGE, REPORT = "storage", "report"
+SCALING, COUNTED = "scaling", "counted"
+"""What they measure or count lies with the package, which computes with it."""
+OTHERS = (STORAGE, SCALING, COUNTED, REPORT)
 
 console = Console(stderr=True)
 
 
 def _chosen(names: list[str]) -> list[str]:
     """The ratio entries asked for; without any name, all of them."""
-    valid = [*entries.names(), STORAGE, REPORT]
+    valid = [*entries.names(), *OTHERS]
     for name in names:
         if name not in valid:
             raise ValueError(f"unknown name {name!r}; valid: {', '.join(valid)}")
     return [name for name in entries.names() if name in names] if names else entries.names()
 
 
+def _of_package(names: list[str], quick: bool, output: Path | None) -> None:
+    """Write what the package computes with; to ``output``, if that is given."""
+    if SCALING in names:
+        typer.echo(scaling.run(output / scaling.FILE.name if output else scaling.FILE, quick))
+    if COUNTED in names:
+        typer.echo(counted.write(output / counted.COUNTED.name if output else counted.COUNTED))
+
+
 def main(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help=f"entries ({', '.join(entries.ENTRIES)}), '{STORAGE}', or '{REPORT}' for the "
-            "page alone; all entries without a name"
+            help=f"entries ({', '.join(entries.ENTRIES)}), '{STORAGE}', '{SCALING}' for rates of "
+            f"each step, '{COUNTED}' for operations of each row, or '{REPORT}' for the page alone; "
+            "all entries without a name"
         ),
     ] = None,
     quick: Annotated[
@@ -82,6 +94,7 @@ def main(
                         missed += [] if result.met else [name]
         if STORAGE in names:
             storage.run(folder / report.STORAGE, settings, crops)
+        _of_package(names, quick, output)
     except KeyboardInterrupt:
         console.print(f"stopped; what was finished is in {results}")
         report.write(folder)

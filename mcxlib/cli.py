@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mcxlib import cli_cluster
 from mcxlib.experiments.robustness_command import robustness
 from mcxlib.outside.command import evaluate
 
@@ -232,6 +233,14 @@ def crops(
     videos: Videos = "",
     workers: Workers = 0,
     settings: Settings = None,
+    shard: Annotated[
+        str,
+        typer.Option(
+            metavar="N/OF",
+            help="2/8: the second eighth of the videos, so that eight jobs share the work; a call "
+            "without it joins them",
+        ),
+    ] = "",
     done: Done = None,
 ) -> None:
     """List a data set's videos and cut the faces out of them; goes on where it was stopped."""
@@ -239,9 +248,10 @@ def crops(
     from mcxlib.data.faces import report
 
     config = _data(preset, videos, settings)
-    digests = {}
+    part = _shard(shard)
+    digests: dict[str, Any] = {}
     for name in _each_dataset(dataset):
-        table = pipeline.ensure_crops(config, name, workers or None)
+        table = pipeline.ensure_crops(config, name, workers or None, part)
         counts = report.report(table)
         typer.echo(f"{name}: " + ", ".join(f"{n} {what}" for what, n in counts.items()))
         left_out = report.left_out(table)
@@ -249,8 +259,18 @@ def crops(
         if len(left_out):
             typer.echo(f"  left out (all in {folder.name}.report.json in {folder.parent}):")
             _list(left_out)
-        digests[name] = _digest(folder.with_name(f"{folder.name}.parquet"))
+        own = folder.with_name(f"{folder.name}.parquet")
+        digests[name] = str(_content(table)) if part else _digest(own)
     _write_done(done, digests)
+
+
+def _shard(words: str) -> tuple[int, int] | None:
+    if not words:
+        return None
+    number, _, of = words.partition("/")
+    if not (number.isdigit() and of.isdigit() and 1 <= int(number) <= int(of)):
+        raise ValueError(f"--shard is a number of how many, such as 2/8, not {words!r}")
+    return int(number), int(of)
 
 
 def _digest(path: Path) -> str:
@@ -743,6 +763,9 @@ def app_(
     page.available()
     with Judge(find(weights), Options(max_frames=max_frames)) as judges:
         page.serve(judges, port or None, max_size, show, typer.echo)
+
+
+cli_cluster.register(app)
 
 
 def main() -> None:

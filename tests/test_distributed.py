@@ -301,6 +301,13 @@ def test_what_needs_gpus_is_named_and_who_is_first_is_known(two):
         assert one["messages"]["first"] == (rank == 0)
 
 
+def test_one_process_in_a_job_of_several_tasks_and_nodes_is_one_process(monkeypatch):
+    for name, value in {"JOB_ID": "1", "NTASKS": "4", "NNODES": "2", "PROCID": "3"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    fabric = processes.launch("32-true", "cpu")
+    assert (fabric.world_size, fabric.global_rank) == (1, 0)
+
+
 @pytest.mark.parametrize(
     ("environment", "asked", "devices", "nodes"),
     [

@@ -140,6 +140,23 @@ def test_a_video_whose_file_changed_is_cut_again(done, videos):
     crop_videos(manifest, root, folder, CONFIG, workers=1)
 
 
+def test_shards_share_the_videos_and_a_call_without_one_joins_them(done, videos, tmp_path):
+    root, manifest = videos
+    folder = tmp_path / "crops"
+    parts = [
+        crop_videos(manifest, root, folder, CONFIG, workers=1, shard=(n, 4)) for n in (1, 2, 3, 4)
+    ]
+    assert [part["video_id"].unique().tolist() for part in parts] == [
+        *(["good"], ["gap"], ["broken"]),
+        [],  # three videos are used, and there are four shards
+    ]
+    assert not folder.with_name("crops.parquet").exists()
+    cut = {f: f.stat().st_mtime_ns for f in folder.rglob("*.npy")}
+    pd.testing.assert_frame_equal(crop_videos(manifest, root, folder, CONFIG, workers=1), done[1])
+    assert {f: f.stat().st_mtime_ns for f in folder.rglob("*.npy")} == cut
+    assert len(cut) == 2
+
+
 def test_another_choice_of_videos_adds_to_the_table(videos, tmp_path):
     """A second protocol on the same data set: nothing done twice, nothing lost."""
     root, manifest = videos

@@ -37,6 +37,10 @@ elif words[0] == "tables":
 elif words[0] == "claims":
     for kind in ("csv", "json", "md"):
         (value("--output") / f"claims.{kind}").write_text("a")
+elif words[0] == "scaling":
+    for name in ("rates", "checked", "assumed", "sizes", "stores", "demo"):
+        for kind in ("md", "csv"):
+            (value("--output") / f"{name}.{kind}").write_text("a")
 elif words[0] == "figures":
     for name in ("preview", "xception", "tsne", "layercam", "cam_mcx-api", "cam_api-net"):
         (value("--output") / f"{name}.png").write_text("a")
@@ -120,6 +124,23 @@ def test_the_larger_detectors_are_planned_when_asked_for(untouched):
     assert {"dcl_rgb_seed0", "m2tr_rgb_seed0", "madd_rgb_seed0"} <= rows
 
 
+def test_the_papers_matrix_is_planned_with_what_each_job_asks_for(untouched):
+    said = snakemake(untouched, "-n", "book", "--configfile", "workflow/paper.yaml")
+    counts = planned(said)
+    assert counts["shard"] == 4 * 16
+    assert counts["run"] == 3 * len(matrix.rows("paper"))
+    assert counts["ablation"] == 3
+    pattern = r"output: results/paper/done/(\S+)\.json.*?resources: (.*?)\n"
+    asked = dict(re.findall(pattern, said, re.S))
+    assert "runtime=1440" in asked["mcx-api_rgb_seed2"]
+    assert "gpu=1" in asked["mcx-api_rgb_seed2"]
+    assert "gpu=" not in asked["crops/FaceForensics++/16"]
+    assert "--threads 1 --loader-workers 4" in snakemake(
+        untouched, "-n", "-p", "results/paper/done/mesonet_rgb_seed0.json",
+        "--configfile", "workflow/paper.yaml",
+    )  # fmt: skip
+
+
 def test_touched_and_commented_files_make_nothing_run_again(made):
     for file in (made / "mcxlib").rglob("*.py"):
         file.touch()
@@ -161,3 +182,16 @@ def test_a_changed_figure_draws_and_trains_nothing(made):
         assert not {"run", "ablation", "crops", "videos"} & counts.keys()
     finally:
         style.write_text(text)
+
+
+def test_where_slurm_cannot_run_that_is_said_and_is_no_failure(tmp_path):
+    script = ROOT / "tests/slurm_cluster.py"
+    done = subprocess.run(
+        [sys.executable, script, "true"],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 77
+    assert "not installed: " in done.stderr
+    assert "apt-get install munge slurmctld slurmd slurm-client" in done.stderr

@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
+from lightning_fabric.plugins.environments import LightningEnvironment
 from torch import Tensor, nn
 
 from mcxlib.detectors.distributed import gather, world
@@ -47,10 +48,13 @@ def launch(
             devices = 1  # a plain call starts no further processes unless it is told to
     gpu = torch.accelerator.is_available()
     plugins: list[Any] = []
+    if devices == 1 and num_nodes == 1 and expected() == 1:
+        # Else Fabric takes the tasks and nodes of a SLURM job around this for its own.
+        plugins = [LightningEnvironment()]
     wanted: Any = precision
     if precision == "16-mixed" and (accelerator == "cpu" or (accelerator == "auto" and not gpu)):
         # Fabric would take bf16 in its place, which is another arithmetic than was asked for.
-        plugins, wanted = [MixedPrecision("16-mixed", "cpu")], None
+        plugins, wanted = [*plugins, MixedPrecision("16-mixed", "cpu")], None
     fabric = Fabric(
         accelerator=accelerator,
         devices=devices,

@@ -16,6 +16,7 @@ _HOMES = {
         *("ALL_DATASETS", "Plan", "crop_folder", "ensure_crops", "ensure_manifest"),
         *("ensure_rows", "ensure_videos", "left_out", "make_manifest", "parts", "plan"),
     ),
+    "merge": ("merge",),
     "runs": ("check_retrain", "ensure_run", "run_folder", "run_recipe", "start_weights"),
     "scores": ("ensure_features", "ensure_scores", "stored_scores"),
     "validation": ("ensure_validation", "stored_validation"),

@@ -279,21 +279,29 @@ def finished_crops(at: Plan, manifest: pd.DataFrame) -> pd.DataFrame | None:
 
 
 def ensure_crops(
-    config: DataConfig | RunConfig, dataset: str, workers: int | None = None
+    config: DataConfig | RunConfig,
+    dataset: str,
+    workers: int | None = None,
+    shard: tuple[int, int] | None = None,
 ) -> pd.DataFrame:
-    """One row a frame asked for, with the crop's place; cuts the faces that are missing."""
+    """One row a frame asked for, with the crop's place; cuts the faces that are missing.
+
+    With ``shard`` (number, of how many) only those of every so-many-th video, so that several
+    machines can share the work; a call without it joins them.
+    """
     at = plan(config, dataset)
     manifest = ensure_manifest(config, dataset, workers)
     if (rows := finished_crops(at, manifest)) is not None:
         return rows
-    with alone(at.crops, f"faces of {at.name}"):
+    lock = at.crops.with_name(f"{at.crops.name}.{shard[0]}of{shard[1]}") if shard else at.crops
+    with alone(lock, f"faces of {at.name}"):
         if (rows := finished_crops(at, manifest)) is not None:
             return rows  # another process was faster
         from mcxlib.data.faces.extract import crop_videos
 
         root = _ensure_root(at, workers)
         with progress(f"faces of {at.name}") as show:
-            return crop_videos(manifest, root, at.crops, at.data, workers, show)
+            return crop_videos(manifest, root, at.crops, at.data, workers, show, shard)
 
 
 def ensure_masks(

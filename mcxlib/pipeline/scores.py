@@ -13,6 +13,7 @@ from mcxlib import detectors, runs, schemas
 from mcxlib.config import RunConfig
 from mcxlib.data.crops.rows import fingerprint
 from mcxlib.data.faces import contract as contracts
+from mcxlib.engine.hardware import Hardware
 from mcxlib.files import digest, write_json
 from mcxlib.pipeline import data as data_steps
 from mcxlib.pipeline.common import alone, progress, read_if_there
@@ -71,7 +72,7 @@ def ensure_scores(
         path = folder.scores(name, _other(config, cut, dataset))
         if _is_current(folder, path, config, cut, dataset):
             return schemas.read_scores(path)
-    ensure_run(config, workers, retrain=retrain)
+    ensure_run(config, workers, Hardware(loader_workers=loader_workers), retrain)
     return _score(config, dataset, workers, cut, any_crops, loader_workers)
 
 

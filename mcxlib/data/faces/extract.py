@@ -44,6 +44,7 @@ def crop_videos(
     config: DataConfig,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    shard: tuple[int, int] | None = None,
 ) -> pd.DataFrame:
     """Crop every video of ``manifest`` that is used (has a split); returns their rows.
 
@@ -51,6 +52,10 @@ def crop_videos(
     another size now. ``workers`` processes (the machine's cores by default), one thread each. The
     table is also written to ``<crop_folder>.parquet``, together with the rows of videos that an
     earlier manifest used.
+
+    With ``shard`` (number, of how many; numbers begin at 1) only every so-many-th video is done,
+    and no table is written: a call without it, after all shards, finds their videos done. Several
+    shards can be at work in one folder.
 
     Raises:
         ValueError: the folder holds crops made under another contract; names the difference.
@@ -61,6 +66,8 @@ def crop_videos(
     _agree(crop_folder, wanted)
     clear_partial(crop_folder, recursive=True)
     used = manifest[manifest["split"] != ""]
+    if shard:
+        used = used.iloc[shard[0] - 1 :: shard[1]]
     done: dict[str, list[dict]] = {}
     todo: list[dict] = []
     for video in used.to_dict("records"):
@@ -77,7 +84,8 @@ def crop_videos(
                 progress(len(done), len(used))
         rows = [entry for video_id in used["video_id"] for entry in done[video_id]]
         table = pd.DataFrame(rows, columns=list(COLUMNS))
-        _write_table(crop_folder, table)
+        if not shard:
+            _write_table(crop_folder, table)
     except OutOfSpace as error:
         raise OutOfSpace(f"{len(done)} of {len(used)} videos are done and kept. {error}") from error
     return table
