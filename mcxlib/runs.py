@@ -135,3 +135,12 @@ def find(runs_dir: Path) -> list[RunFolder]:
         for file in sorted(runs_dir.glob("*/config.json"))
         if not file.parent.name.startswith(".") and not file.parent.suffix.startswith(ASIDE)
     ]
+
+
+def studies(runs_dir: Path) -> list[Path]:
+    """Folders beside the runs that hold the runs of a study, in the order of their names."""
+    return sorted(
+        folder
+        for folder in Path(runs_dir).iterdir()
+        if not folder.name.startswith(".") and any(folder.glob("*/config.json"))
+    )

@@ -309,6 +309,9 @@ class TestViews:
         np.testing.assert_allclose(
             first.flatten(2).sort(2).values, second.flatten(2).sort(2).values, atol=1e-6
         )
+        first, second, _ = two_views(image, torch.zeros(400, 1, 9, 9), [9, 9], 0.0, 0.0)
+        assert torch.equal(first, image)
+        assert torch.equal(second, image)
 
     def test_views_are_two_and_come_from_the_seed(self):
         images, masks = torch.rand(4, 3, 40, 40), torch.zeros(4, 1, 5, 5)
@@ -411,7 +414,7 @@ TWO = """
     model = detectors.build("dcl", **eval(sys.argv[3]), warmup_share=0.0).train()
     model.encoder.eval()
     model.drop.eval()
-    dcl.two_views = lambda images, masks, size: (images, images.flip(3), masks)
+    dcl.two_views = lambda images, masks, *more: (images, images.flip(3), masks)
     images, labels = torch.load(sys.argv[1])
     own = slice(6 * rank, 6 * rank + 6)
     for _ in range(2):
@@ -442,7 +445,7 @@ def test_two_processes_share_one_memory_and_one_gradient(tmp_path, monkeypatch):
     assert done.returncode == 0, done.stderr[-2000:]
     (first, memory), (second, other) = (torch.load(tmp_path / f"found{rank}") for rank in (0, 1))
     monkeypatch.setattr(
-        "mcxlib.detectors.dcl.two_views", lambda x, masks, size: (x, x.flip(3), masks)
+        "mcxlib.detectors.dcl.two_views", lambda x, masks, *more: (x, x.flip(3), masks)
     )
     torch.manual_seed(0)
     model = detectors.build("dcl", **SLIM, warmup_share=0.0).train()

@@ -559,6 +559,10 @@ def test_cost_adds_up_what_runs_and_scores_say_of_themselves(tmp_path):
     assert tables.cost_summary(tables.cost(tmp_path)) == (
         "3 runs: 5.5 TFLOP of training, 1.0 of scoring, 6.5 together; 1 not counted, or in part"
     )
+    shutil.copytree(tmp_path / "mcx-api_rgb_seed1", tmp_path / "ablation/mcx-api_rgb_seed1")
+    found = tables.cost(tmp_path)
+    assert found["study"].tolist() == ["", "", "", "ablation"]
+    assert found.iloc[3, 1:].tolist() == found.iloc[1, 1:].tolist()
 
 
 def test_videos_that_were_not_judged_are_counted(tmp_path):

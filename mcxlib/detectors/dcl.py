@@ -26,7 +26,7 @@ from mcxlib.detectors.base import (
 )
 from mcxlib.detectors.dcl_losses import inter_loss, intra_loss, on_grid
 from mcxlib.detectors.dcl_memory import Follower, Memory
-from mcxlib.detectors.dcl_views import check_masks, two_views
+from mcxlib.detectors.dcl_views import RESIDUAL_SHARE, SHUFFLE_SHARE, check_masks, two_views
 from mcxlib.detectors.distributed import gather
 from mcxlib.detectors.resize import scale
 
@@ -36,7 +36,9 @@ _REAL_WEIGHT = 0.01
 # and no step is left over for a warm-up.
 _SLIM = {
     **{"backbone": efficientnets.SLIM, "side": 64, "grid": 8},
-    **{"queue": 128, "key_momentum": 0.97, "warmup_share": 0.0},
+    **{"queue": 128, "key_momentum": 0.97},
+    # In so few steps from random weights the reference's shares and contrast leave it at chance.
+    **{"residual_share": 0.0, "shuffle_share": 0.0, "warmup_share": 0.6, "contrast_weight": 0.2},
 }
 
 
@@ -67,6 +69,12 @@ class DCLSettings(DetectorSettings):
         0.5, ge=0, lt=1, description="reference: share of the contrastive losses in the total"
     )
     intra_weight: float = Field(0.1, ge=0, description="reference: of intra- to inter-instance")
+    residual_share: float = Field(
+        RESIDUAL_SHARE, ge=0, le=1, description="reference: of images, noise residual added"
+    )
+    shuffle_share: float = Field(
+        SHUFFLE_SHARE, ge=0, le=1, description="reference: of first views, patches shuffled"
+    )
     warmup_share: float = Field(
         0.1, ge=0, lt=1, description="reference: cross-entropy only in 3 of 30 epochs"
     )
@@ -177,7 +185,9 @@ class DCL(Detector):
         check_masks(masks, images)
         given, fake = self.settings, labels > 0
         size = [given.side] * 2 if given.side else list(images.shape[2:])
-        first, second, masks = two_views(images, masks, size)
+        first, second, masks = two_views(
+            images, masks, size, given.residual_share, given.shuffle_share
+        )
         maps, queries = self.encoder(self._planes(first))
         logits = self.classifier(self.drop(maps.mean((2, 3)))).float()
         cross_entropy = functional.cross_entropy(logits, self.targets(labels))

@@ -10,6 +10,9 @@ from torchvision.transforms import v2
 
 from mcxlib.detectors import augment
 
+RESIDUAL_SHARE, SHUFFLE_SHARE = 0.5, 0.75
+"""The reference's shares of images with residuals, and of shuffled ones."""
+
 _UNKNOWN = -1.0
 """Of a mask's pixel, while it is moved about: NaN would spread."""
 
@@ -114,38 +117,47 @@ def check_masks(masks: Tensor, images: Tensor) -> None:
 
 
 @torch.no_grad()
-def two_views(images: Tensor, masks: Tensor, size: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+def two_views(
+    images: Tensor,
+    masks: Tensor,
+    size: list[int],
+    residual_share: float = RESIDUAL_SHARE,
+    shuffle_share: float = SHUFFLE_SHARE,
+) -> tuple[Tensor, Tensor, Tensor]:
     """Two views of each image, and the masks of the first ones.
 
-    Half the images get their noise residual added, in both views. The first view is shuffled in
-    3 x 3 patches, three times in four, and its mask in the same way.
+    Some images get their noise residual added, in both views. The first view of some is shuffled
+    in 3 x 3 patches, and its mask in the same way.
 
     Args:
         images: (B, 3, H, W) in [0, 1].
         masks: (B, 1, h, w), NaN where unknown.
         size: height and width of a view.
+        residual_share, shuffle_share: of the images, each drawn by itself.
 
     Returns:
         (B, 3, S, S) twice, with residuals no longer within [0, 1], and (B, 1, S, S).
     """
     with torch.autocast(images.device.type, enabled=False):
         found = [
-            _pair(image, mask, size)
+            _pair(image, mask, size, residual_share, shuffle_share)
             for image, mask in zip(images.detach().float(), masks.to(images.device), strict=True)
         ]
     first, second, moved = (torch.stack(parts) for parts in zip(*found, strict=True))
     return first, second, moved
 
 
-def _pair(image: Tensor, mask: Tensor, size: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+def _pair(
+    image: Tensor, mask: Tensor, size: list[int], residual_share: float, shuffle_share: float
+) -> tuple[Tensor, Tensor, Tensor]:
     height, width = image.shape[1:]
     known = mask.float().nan_to_num(_UNKNOWN)[None]
     known = functional.interpolate(known, (height, width), mode="nearest-exact")[0]
     move, recolour = _move(height, width, size), _recolour()
     views = [move(tv_tensors.Image(image), tv_tensors.Mask(known)) for _ in range(2)]
     (first, moved), (second, _) = [(recolour(v).as_subclass(Tensor), m) for v, m in views]
-    if torch.rand(()) < 0.5:
+    if torch.rand(()) < residual_share:
         first, second = first + srm_residual(first), second + srm_residual(second)
-    order = torch.randperm(9) if torch.rand(()) < 0.75 else torch.arange(9)
+    order = torch.randperm(9) if torch.rand(()) < shuffle_share else torch.arange(9)
     both = shuffle_patches(torch.cat([first, moved.as_subclass(Tensor)]), order)
     return both[:3], second, both[3:].masked_fill(both[3:] < 0, torch.nan)

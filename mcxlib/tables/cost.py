@@ -6,29 +6,31 @@ from pathlib import Path
 
 import pandas as pd
 
-from mcxlib import schemas
+from mcxlib import runs, schemas
 from mcxlib.tables.stored import Run, find_runs
 
 TERA = 1e12
 
 
 def cost(runs_dir: Path | str) -> pd.DataFrame:
-    """One row a run: ``run``, ``steps``, ``seconds`` of training, ``training`` and ``scoring`` in
-    TFLOP (10^12 floating-point operations, a multiply-add counting as two).
+    """One row a run, those of studies too: ``study`` ("" for the tables' own), ``run``, ``steps``,
+    ``seconds`` of training, ``training`` and ``scoring`` in TFLOP (10^12 floating-point
+    operations, a multiply-add counting as two).
 
     What was not counted (a run of older code, a compiled network) is NaN. Errors as
     :func:`mcxlib.tables.stored.find_runs`.
     """
-    return pd.DataFrame(
-        [_row(run) for run in find_runs(runs_dir)],
-        columns=["run", "steps", "seconds", "training", "scoring"],
-    )
+    rows = [_row("", run) for run in find_runs(runs_dir)]
+    for study in runs.studies(Path(runs_dir)):
+        rows += [_row(study.name, run) for run in find_runs(study)]
+    return pd.DataFrame(rows, columns=["study", "run", "steps", "seconds", "training", "scoring"])
 
 
-def _row(run: Run) -> dict[str, object]:
+def _row(study: str, run: Run) -> dict[str, object]:
     record = run.folder.read_provenance() or {}
     scored = pd.Series([schemas.read_note(file).get("flop") for file in run.files], dtype=float)
     return {
+        "study": study,
         "run": run.run_id,
         "steps": record.get("steps"),
         "seconds": record.get("seconds"),
