@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import os
 import tempfile
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from IPython.display import HTML, Markdown
 from mcxlib import pipeline
 from mcxlib.config import RunConfig, load
 from mcxlib.figures import Plate, vector
+from mcxlib.files import read_json, write_text
 from mcxlib.settings import matrix as runs_of
 from mcxlib.settings import paths
 from mcxlib.tables.stored import SYNTHETIC
@@ -225,15 +227,15 @@ def tidy(path: Path, preset: str) -> None:
     the committed copy was run with goes where it is not true, and so does the second of two cells
     of parameters, which papermill adds.
     """
-    import nbformat
-
-    book = nbformat.read(path, as_version=4)
-    for cell in book.cells:
+    book = read_json(path)
+    for cell in book["cells"]:
+        about = cell["metadata"]
         for output in cell.get("outputs", []):
             if alt := output.get("metadata", {}).get(SVG, {}).get("alt"):
-                cell.metadata.setdefault("mystnb", {}).setdefault("image", {})["alt"] = alt
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.metadata["tags"].append("remove-cell")
-    if preset != "test" and "preset `test`" in book.cells[0].source:
-        del book.cells[0]
-    nbformat.write(book, path)
+                about.setdefault("mystnb", {}).setdefault("image", {})["alt"] = alt
+        if "injected-parameters" in about.get("tags", []):
+            about["tags"].append("remove-cell")
+    if preset != "test" and "preset `test`" in "".join(book["cells"][0]["source"]):
+        del book["cells"][0]
+    # As nbformat writes it.
+    write_text(path, json.dumps(book, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
