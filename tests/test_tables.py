@@ -457,6 +457,8 @@ def test_every_number_is_a_row_of_the_results(tmp_path):
         for file in sorted((run / "scores").glob("*.parquet")):
             note = {"weights_sha256": f"w{seed}", "rows_sha256": f"r-{file.stem}"}
             file.with_suffix(".json").write_text(json.dumps(note))
+    study = store(tmp_path / "runs/ablation", every())
+    (study / "provenance.json").write_text(json.dumps({"steps": 7}))
     tables.write(tmp_path / "runs", tmp_path / "out")
     found = pd.read_csv(tmp_path / "out/results.csv", keep_default_na=False, na_values=[""])
     typed = pd.read_parquet(tmp_path / "out/results.parquet")
@@ -494,7 +496,8 @@ def test_every_number_is_a_row_of_the_results(tmp_path):
     assert (row["level"], row["video_rule"], row["paper"]) == ("video", "mean", 81.16)
     assert bool(row["synthetic"])
     cost = found[(found["table"] == "cost") & (found["metric"] == "steps")]
-    assert cost["value"].tolist() == [40, 41]
+    assert cost["value"].tolist() == [40, 41, 7]
+    assert cost["note"].fillna("").tolist() == ["", "", "of the study ablation"]
     # What the paper prints and was not run is there too, and measured nowhere.
     other = found[(found["row"] == "MesoNet") & (found["table"] == "Table 1")]
     assert other.set_index("test_set").loc["DF", "paper"] == 89.55

@@ -238,7 +238,7 @@ def write(
     numbers = [row for table in tables for row in results.of_table(table, found)]
     for table in tables if others else ():
         numbers += results.of_kept(table, kept_file(Path(others or ""), table))
-    numbers += results.of_further(more["further"], found) + results.of_cost(more["cost"], found)
+    numbers += results.of_further(more["further"], found) + results.of_cost(more["cost"], runs_dir)
     every = results.tidy([*numbers, *studies])
     written = [path for table in tables for path in write_table(table, results_dir, others)]
     written += [_csv(Path(results_dir) / "results.csv", every)]

@@ -16,7 +16,7 @@ import pandas as pd
 
 from mcxlib import paper
 from mcxlib.tables.compare import RATES
-from mcxlib.tables.stored import DATASETS, FACEFORENSICS, SYNTHETIC, Run
+from mcxlib.tables.stored import DATASETS, FACEFORENSICS, SYNTHETIC, Run, find_runs
 
 FORMAT = 1
 
@@ -169,17 +169,19 @@ def of_further(table: pd.DataFrame, found: list[Run]) -> list[dict[str, Any]]:
     return rows
 
 
-def of_cost(table: pd.DataFrame, found: list[Run]) -> list[dict[str, Any]]:
-    """The rows of :func:`mcxlib.tables.cost`."""
+def of_cost(table: pd.DataFrame, runs_dir: Path | str) -> list[dict[str, Any]]:
+    """The rows of :func:`mcxlib.tables.cost`, which was computed from ``runs_dir``."""
     units = {"steps": "steps", "seconds": "seconds", "training": "TFLOP", "scoring": "TFLOP"}
-    runs = {run.run_id: run for run in found}
+    folders = {name: Path(runs_dir) / name for name in dict.fromkeys(table["study"])}
+    runs = {(name, run.run_id): run for name, at in folders.items() for run in find_runs(at)}
     rows = []
     for cell in table.to_dict("records"):
-        run = runs[cell["run"]]
+        run = runs[cell["study"], cell["run"]]
         about = {"table": "cost", "row": run.label, "detector": run.method, "variant": run.variant}
         about |= {"seeds": str(run.seed), "run_ids": run.run_id}
         record = run.folder.read_provenance() or {}
         about |= {"code": record.get("commit", ""), "source": run_source(run)}
+        about |= {"note": f"of the study {cell['study']}" if cell["study"] else ""}
         rows += [
             about | {"metric": name, "value": cell[name], "unit": unit}
             for name, unit in units.items()
