@@ -95,7 +95,7 @@ class Chosen(NamedTuple):
     """Places of frames that a rule picked."""
 
     mixed: list[int]
-    """One of each class, the first :data:`MOST`: fewest neighbours of its own, the nearest first."""
+    """One of each class, :data:`MOST` at most: fewest neighbours of its own, the nearest first."""
     partners: list[int]
     """The nearest frame of another class of each."""
     outliers: list[int]
