@@ -26,6 +26,8 @@ SHOWN = 240
 """Faces that the map to ask holds at most: every so many-th frame."""
 MAPPED = 400
 """Frames in the small maps at most."""
+MOST = 8
+"""Classes that overlaps are shown of at most."""
 _THUMB = 56
 _SCRIPT = Path(__file__).with_name("embedding.js")
 
@@ -93,7 +95,7 @@ class Chosen(NamedTuple):
     """Places of frames that a rule picked."""
 
     mixed: list[int]
-    """One of each class: fewest neighbours of its own class, the nearest other first."""
+    """One of each class, :data:`MOST` at most: fewest neighbours of its own, the nearest first."""
     partners: list[int]
     """The nearest frame of another class of each."""
     outliers: list[int]
@@ -106,7 +108,7 @@ def choose(features: np.ndarray, labels: np.ndarray, videos: Sequence[str]) -> C
     labels = np.asarray(labels)
     own = (labels[places] == labels[:, None]).mean(1)
     mixed, partners = [], []
-    for name in looks(np.unique(labels)):
+    for name in list(looks(np.unique(labels)))[:MOST]:
         inside = np.flatnonzero(labels == name)
         apart = np.linalg.norm(features[inside, None] - features[None, labels != name], axis=2)
         nearest = apart.min(1)

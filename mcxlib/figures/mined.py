@@ -54,7 +54,8 @@ def mine(
             "first": first,
             "second": second,
             "distance": apart,
-            "same_person": people[first] == people[second],
+            # Data that do not say who is shown have empty names.
+            "same_person": (people[first] == people[second]) & (people[first] != ""),
         }
     )
 

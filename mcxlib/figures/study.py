@@ -32,7 +32,8 @@ def ablation(results: pd.DataFrame, source: str = "") -> Plate:
     panels = {name: text for name, text in _PANELS.items() if name in results}
     means = results.groupby("what", sort=False)[list(panels)].mean()
     with style():
-        figure = new_figure(2.4 + 1.75 * len(panels), 1.0 + 0.3 * len(names))
+        width = min(2.4 + 1.75 * len(panels), 7.0)  # what a page has
+        figure = new_figure(width, 1.0 + 0.3 * len(names))
         axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for axis, (column, text) in zip(axes, panels.items(), strict=True):
             reference = means[column].iloc[0]
