@@ -1,10 +1,9 @@
 """What every detector has to do, checked for each one that there is."""
 
-from __future__ from functools import cache
-
-import annotations
+from __future__ import annotations
 
 import io
+from functools import cache
 
 import numpy as np
 import pandas as pd
