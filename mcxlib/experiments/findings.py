@@ -1,4 +1,4 @@
-"""What the laboratory's measurements say of the hypotheses that were stated before them.
+"""What the laboratory's measurements say of its hypotheses.
 
 A hypothesis is a sentence with a rule that decides it; rules and sentences stand here, and stay
 whichever way the numbers fall. AUCs are means over the strengths, and differences are taken seed
@@ -217,7 +217,7 @@ HYPOTHESES = (
         _compression_means_nothing_to_them,
     ),
 )
-"""Written before the first measurement."""
+"""Put down before the grids were measured; the margin after a trial that set the strengths."""
 
 
 def outcome(hypothesis: Hypothesis, table: pd.DataFrame) -> str:
