@@ -77,9 +77,12 @@ class RunConfig(BaseModel):
         return values
 
     def but(self, **settings: Any) -> RunConfig:
-        """The same run with other settings, by their names. Errors as :func:`load`."""
+        """The same run with other settings, by their names. Errors as :func:`load`; another
+        detector is another run, with other settings, and is loaded."""
         values = self.flat()
         detector = values.pop("detector")
+        if settings.pop("detector", detector) != detector:
+            raise ValueError(f"this is a run of {detector}: load a configuration of another detector")
         known(self.preset, settings, _settings(detector))
         return _build(detector, values | settings)
 

@@ -100,6 +100,9 @@ def test_names_of_former_days_and_settings_by_who_reads_them():
         load("demo", detector="xceptoin")
     one = load("demo", colorspace="lab", epochs=3, crop_rule="authors")
     assert load("demo", colorspace="lab").but(epochs=3, crop_rule="authors") == one
+    with pytest.raises(ValueError, match="a run of mcx-api: load a configuration of another"):
+        one.but(detector="mesonet")
+    assert one.but(detector="mcx-api") == one
     assert load_data("demo", crop_rule="authors") == one.data
 
 

@@ -63,7 +63,6 @@ def listed():
     return catalogue()
 
 
-
 @pytest.mark.parametrize("name", NAMES)
 class TestEveryDetector:
     def test_shapes_and_a_batch_of_one(self, name):

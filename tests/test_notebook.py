@@ -87,12 +87,19 @@ def _prompt(cell):
 TAUGHT = tuple(name for name in notebook.names() if name[:2] in "00 01 02 03 04 05 06 07 09")
 
 
-@pytest.mark.parametrize("name", TAUGHT)
-def test_a_notebook_asks_shows_and_ends_with_what_was_seen(name):
+@pytest.mark.parametrize("name", notebook.names())
+def test_a_notebook_opens_with_a_question_in_a_cell_that_stays(name):
+    """The first cell says which run this copy shows; it is dropped where that is not true."""
     book = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
-    opening = book.cells[1].source
+    first, opening = book.cells[0].source, book.cells[1].source
+    assert len(first.splitlines()) == 1
     assert opening.startswith("# ")
     assert opening.split("\n\n")[1].rstrip("*").endswith("?"), "it opens with a question"
+
+
+@pytest.mark.parametrize("name", TAUGHT)
+def test_a_notebook_ends_with_what_was_seen(name):
+    book = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
     text = [c.source for c in book.cells if c.cell_type == "markdown"]
     assert sum(t.startswith("## What we saw") for t in text) == 1
     (last,) = [t for t in text if t.startswith("**Caveat.**")]

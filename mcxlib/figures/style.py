@@ -53,7 +53,7 @@ _SETTINGS: dict[Any, Any] = {
     "figure.facecolor": "white",
     "figure.constrained_layout.use": True,
     "figure.dpi": 110,
-    "savefig.dpi": 110,
+    "savefig.dpi": 220,  # of what is saved: sharp where it is enlarged or printed
 }
 
 
