@@ -82,7 +82,9 @@ class RunConfig(BaseModel):
         values = self.flat()
         detector = values.pop("detector")
         if settings.pop("detector", detector) != detector:
-            raise ValueError(f"this is a run of {detector}: load a configuration of another detector")
+            raise ValueError(
+                f"this is a run of {detector}: load a configuration of another detector"
+            )
         known(self.preset, settings, _settings(detector))
         return _build(detector, values | settings)
 

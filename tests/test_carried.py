@@ -1,6 +1,7 @@
 """A figure file carries what was drawn: read back from PNG and SVG, against the data put in."""
 
 import base64
+import hashlib
 import io
 import json
 
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from mcxlib import figures, notebook, provenance
 from mcxlib.cli import app, main
-from mcxlib.figures import carried
+from mcxlib.figures import carried, style
 
 SOURCE = "synthetic demonstration data"
 
@@ -104,6 +105,23 @@ def test_a_notebooks_picture_carries_it_too_without_the_faces(tmp_path):
     found = carried.read(tmp_path / "cell.svg")
     assert found["synthetic"]
     assert [set(panel["images"][0]) for panel in found["panels"]] == [{"size", "sha256"}] * 2
+
+
+def test_a_map_is_a_picture_and_a_small_matrix_is_data():
+    with style.style():
+        figure = style.new_figure(2, 1)
+        small, large = figure.subplots(1, 2)
+        small.imshow([[1, 2], [3, 4]])
+        large.imshow(np.zeros((40, 30)))
+    shown, found = (
+        carried.note(style.Plate(figure, ""), pictures)["panels"] for pictures in (False, True)
+    )
+    assert [panel["images"] for panel in (shown[0], found[0])] == [
+        [{"values": [[1, 2], [3, 4]]}]
+    ] * 2
+    digest = hashlib.sha256(bytes(40 * 30 * 8)).hexdigest()
+    assert shown[1]["images"] == [{"size": [30, 40], "sha256": digest}]
+    assert np.shape(found[1]["images"][0]["values"]) == (40, 30)
 
 
 def broken_figures(folder):

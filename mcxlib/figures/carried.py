@@ -29,6 +29,10 @@ FORMAT = 1
 KEY = "mcx"
 """Name of the PNG's text chunk, and of the program in both."""
 
+_MATRIX = 32 * 32
+"""Numbers of a matrix that is data and no picture: more are carried by their digest alone where
+pictures are."""
+
 DIGITS = 7
 """Significant digits of the numbers; a screen has four."""
 
@@ -203,7 +207,10 @@ def _named(part: Any, color: Any, **values: Any) -> dict[str, Any]:
 def _image(array: Any, pictures: bool) -> dict[str, Any]:
     values = np.ma.filled(array, np.nan)
     if values.ndim == 2:  # numbers that a colour map shows
-        return {"values": [_numbers(row) for row in values]}
+        if pictures or values.size <= _MATRIX:
+            return {"values": [_numbers(row) for row in values]}
+        size, digest = [values.shape[1], values.shape[0]], hashlib.sha256(values.tobytes())
+        return {"size": size, "sha256": digest.hexdigest()}
     if values.dtype != np.uint8:
         values = np.rint(255 * values.clip(0, 1)).astype(np.uint8)
     about = {"size": [values.shape[1], values.shape[0]]}

@@ -20,6 +20,9 @@ QUALITY = 88
 LARGEST = 192
 """Pixels that a face has at most on a page: it is shown smaller than that."""
 
+_DPI = 110
+"""At which pictures are put in: an inch of page holds a crop of the demo as it is."""
+
 _FEW = 16 * 16
 """Pixels of a picture that is kept as it is."""
 
@@ -43,7 +46,7 @@ def svg(plate: Plate) -> str:
         matplotlib.rcParams["image.composite_image"] = False
         about = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         about["Description"] = carried.text(plate, pictures=False)
-        plate.figure.savefig(buffer, format="svg", metadata=about)
+        plate.figure.savefig(buffer, format="svg", metadata=about, dpi=_DPI)
     text = buffer.getvalue()
     text = _PATH.sub(lambda found: _LONG.sub(r"\1", found[0]), text[text.index("<svg") :])
     return _RASTER.sub(lambda found: _packed(found[1]), text)
