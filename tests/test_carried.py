@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from mcxlib import figures, notebook, provenance
 from mcxlib.cli import app, main
-from mcxlib.figures import carried, style
+from mcxlib.figures import carried
+from mcxlib.figures.style import Plate, new_figure, style
 
 SOURCE = "synthetic demonstration data"
 
@@ -108,13 +109,13 @@ def test_a_notebooks_picture_carries_it_too_without_the_faces(tmp_path):
 
 
 def test_a_map_is_a_picture_and_a_small_matrix_is_data():
-    with style.style():
-        figure = style.new_figure(2, 1)
+    with style():
+        figure = new_figure(2, 1)
         small, large = figure.subplots(1, 2)
         small.imshow([[1, 2], [3, 4]])
         large.imshow(np.zeros((40, 30)))
     shown, found = (
-        carried.note(style.Plate(figure, ""), pictures)["panels"] for pictures in (False, True)
+        carried.note(Plate(figure, ""), pictures)["panels"] for pictures in (False, True)
     )
     assert [panel["images"] for panel in (shown[0], found[0])] == [
         [{"values": [[1, 2], [3, 4]]}]
