@@ -45,6 +45,8 @@ def needs(config: Mapping[str, Any]) -> dict[str, dict[str, int]]:
         "robustness": {"mem_mb": 2 * BASE_MB, "runtime": _minutes(config, 240)},
         "traces": {"mem_mb": BASE_MB, "runtime": _minutes(config, 60)},
         "tables": {"mem_mb": BASE_MB, "runtime": _minutes(config, 30)},
+        "scaling": {"mem_mb": BASE_MB, "runtime": _minutes(config, 10)},
+        "claims": {"mem_mb": 2 * BASE_MB, "runtime": _minutes(config, 60)},
         "figures": {"mem_mb": 2 * BASE_MB, "runtime": _minutes(config, 60)},
         "notebook": {"mem_mb": 2 * BASE_MB, "runtime": _minutes(config, 60)},
     }

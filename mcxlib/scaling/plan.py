@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +124,10 @@ def _jobs(config: Mapping[str, Any], rows: Sequence[matrix.Row], found: Cost) ->
         jobs.study_minutes(config),
         jobs.study_hours(config),
     )
-    rest = [plain(rule, 1, 1, 0.0) for rule in ("tables", "figures")]
-    return [*listed, studied, *rest, plain("notebook", _notebooks(), 1, 0.0)]
+    harmed = replace(plain("robustness", 1, 1, 0.0), gpus=jobs.gpus(config))
+    once = ("traces", "tables", "scaling", "claims", "figures")
+    rest = [plain(rule, 1, 1, 0.0) for rule in once]
+    return [*listed, studied, harmed, *rest, plain("notebook", _notebooks(), 1, 0.0)]
 
 
 def _notebooks() -> int:
