@@ -116,7 +116,7 @@ class MaDD(Detector):
             # and batches stay the paper's, so that all rows see the same.
             "paper": {"optimizer": "adamw", "lr": 1e-4, "weight_decay": 1e-6, "freeze_epochs": 0},
             "demo": _SLIM,
-            "test": _SLIM,
+            "test": _SLIM | {"pretraining_share": 0.0},
         }
     )
     paper_labels: ClassVar[tuple[str, ...]] = ("MaDD",)
