@@ -82,8 +82,8 @@ def test_tables_need_nothing_but_runs(home):
     run(home, "tables", "--preset", "test")
     table = pd.read_csv(home / "results/test/tables/table1_cells.csv")
     row = table.set_index(["label", "test_set"]).loc[("MCX-API(RGB)", "DF")]
-    assert "synthetic demonstration data" in row["status"]
-    assert "on another" in row["status"]
+    assert row["source"] == "synthetic demonstration data"
+    assert "on another" in row["standing"]
     assert row["bosc_measured"] > 0
 
 
