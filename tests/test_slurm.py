@@ -14,6 +14,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -126,7 +127,15 @@ def job_of(run: str, slurm: dict[str, str]) -> str:
 @pytest.fixture(scope="module")
 def finished(tree, slurm):
     """The workflow has run through the queue; what snakemake said, and the preempted job."""
-    words = [sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/slurm"]
+    # The plugin does not quote Python's path in its job scripts: a link without a space stands in.
+    with tempfile.TemporaryDirectory(prefix="mcx-python-") as plain:
+        link = Path(plain) / "environment"
+        link.symlink_to(sys.prefix)
+        yield _through_the_queue(tree, slurm, link / "bin/python")
+
+
+def _through_the_queue(tree: Path, slurm: dict[str, str], python: Path) -> tuple[str, str]:
+    words = [python, "-m", "snakemake", "--profile", "workflow/profiles/slurm"]
     words += ["--configfile", "cluster.json", "--slurm-status-command", "squeue"]
     words += ["--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "10"]
     words += [f"results/test/done/{run}.json" for run in (KILLED, PREEMPTED)]
