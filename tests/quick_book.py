@@ -6,17 +6,21 @@ pictures. What a page looks like and loads does not hang on what was measured.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import test_tables as made
 
-from mcxlib import CLASSES, tables
+from mcxlib import CLASSES, claims, tables
+from mcxlib.config import load
 from mcxlib.explain import METHODS
 from mcxlib.figures import cam_grid, drawings, save, tsne_panels
+from mcxlib.scaling import page
 from mcxlib.settings import matrix
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +40,10 @@ def build(folder: Path) -> Path:
     generated = folder / "book/generated"
     shutil.copytree(ROOT / "notebooks", generated / "notebooks")
     write_tables(folder / "runs", generated / "tables")
+    page.write(generated / "scaling", tables.cost(folder / "runs"))
+    # Nothing of another home is looked at: claims about features and maps say that there are none.
+    with patch.dict(os.environ, {"MCX_HOME": str(folder)}):
+        write_claims(folder / "runs", generated / "tables")
     write_figures(generated / "figures")
     command = [Path(sys.executable).with_name("jupyter-book"), "build", folder]
     command += ["--toc", folder / "book/_toc.yml", "--path-output", folder / "out"]
@@ -51,6 +59,11 @@ def write_tables(runs: Path, folder: Path) -> None:
         method, space = row.key
         made.store(runs, made.random_scores(number), method=method, spec=space)
     tables.write(runs, folder, others=ROOT / "book/static")
+
+
+def write_claims(runs: Path, folder: Path) -> None:
+    found = tables.closed_set(runs), tables.cross_dataset(runs)
+    claims.write(claims.Material(load("demo"), *found, ()), folder)
 
 
 def write_figures(folder: Path) -> None:
