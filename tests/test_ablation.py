@@ -171,8 +171,8 @@ def test_differences_are_taken_seed_by_seed():
     row = found.loc[("random", "unseen_bosc")]  # 5 above and 10 below
     assert (row["mean"], row["agree"]) == (pytest.approx(-2.5), False)
     shown = ablation.summary(table).set_index("Variation")
-    assert shown.loc["partners at random", "auc"] == "0.775 (0.600 to 0.950)"
-    assert shown.loc["partners nearest by cosine", "unseen bosc"] == "87.5 (80.0 to 95.0)"
+    assert shown.loc["partners at random", "AUC"] == "0.775 (0.600 to 0.950)"
+    assert shown.loc["partners nearest by cosine", "unseen BOSC (%)"] == "87.5 (80.0 to 95.0)"
     said = ablation.words(table)
     assert said[2] == (
         "partners nearest by cosine: AUC 0.075 higher on the closed set (in all 2 seeds) and "

@@ -87,8 +87,9 @@ class MesoNet(Detector):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         {
             "paper": _ADAM,
-            # Small crops gain nothing by being enlarged.
-            "demo": {"side": 0},
+            # Small crops gain nothing by being enlarged. The least of all networks learns
+            # slowest, and three times the steps cost less than any other row's.
+            "demo": {"side": 0, "epochs": 30},
             "test": {"side": 0},
         }
     )

@@ -62,6 +62,19 @@ _OF_PRESET: Mapping[str, Mapping[str, Any]] = {"test": {"per_category": 6}}
 """Of all runs of a preset: its six people are the sources that a paired batch needs."""
 
 
+def listed() -> pd.DataFrame:
+    """The variations to print: in words, of which detector, and the settings that are changed."""
+    return pd.DataFrame(
+        {
+            "variation": variation.name,
+            "in words": variation.what,
+            "detector": variation.detector,
+            "settings": ", ".join(f"{k}={v}" for k, v in variation.settings.items()) or "-",
+        }
+        for variation in VARIATIONS
+    )
+
+
 def start(preset: str, **more: Any) -> RunConfig:
     """The run that all variations begin with."""
     return configs.load(preset, detector=START, **more)
@@ -215,14 +228,19 @@ def histories(preset: str, seeds: Iterable[int], **more: Any) -> pd.DataFrame:
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
     """:func:`results` to print: a row a variation, "mean (lowest to highest)" over the seeds."""
-    digits = {"auc": 3, "bosc": 1, "unseen_auc": 3, "unseen_bosc": 1}
+    columns = {
+        "auc": ("AUC", 3),
+        "bosc": ("BOSC (%)", 1),
+        "unseen_auc": ("unseen AUC", 3),
+        "unseen_bosc": ("unseen BOSC (%)", 1),
+    }
     rows = []
     for what, part in table.groupby("what", sort=False):
         row = {"Variation": what}
-        for name, n in digits.items():
+        for name, (head, n) in columns.items():
             values = part[name]
             spread = f" ({values.min():.{n}f} to {values.max():.{n}f})" if len(values) > 1 else ""
-            row[name.replace("_", " ")] = f"{values.mean():.{n}f}{spread}"
+            row[head] = f"{values.mean():.{n}f}{spread}"
         rows.append(row)
     return pd.DataFrame(rows)
 

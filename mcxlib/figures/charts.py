@@ -19,6 +19,7 @@ from mcxlib.figures.style import (
     of,
     style,
 )
+from mcxlib.paper import shown
 
 _NAMES = {"bosc": "BOSC (%)", "auc": "AUC"}
 _DIGITS = {"bosc": 2, "auc": 4}  # as many as the paper's longest
@@ -79,7 +80,7 @@ def compare(table: pd.DataFrame, metric: str = "auc") -> Plate:
                 ms=4.5,
                 label="measured here",
             )
-            axis.set_title(name)
+            axis.set_title(shown(name))
             axis.set_xlabel(_NAMES[metric])
             axis.grid(axis="x")
         axes[0].set_yticks(range(len(labels)), labels)
@@ -152,7 +153,7 @@ def forest(table: pd.DataFrame) -> Plate:
                 )
                 axis.hlines(heights + shift, low, high, color=color, lw=1.4)
                 axis.plot(value, heights + shift, marker, color=color, ms=4, label=text)
-            axis.set_title(name)
+            axis.set_title(shown(name))
             axis.set_xlim(-0.02, 1.02)
             axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
             axis.grid(axis="y")
@@ -350,7 +351,7 @@ def score_distributions(frames: pd.DataFrame, source: str = "", bins: int = 25) 
                 above = (rows["fake_score"] > 0.5).mean()
                 text.append(f"{100 * above:.1f} % of {len(rows)} {kind}")
             axis.axvline(0.5, color="#222222", lw=1, ls="--")
-            axis.set(xlabel="score of fake", title=name, xlim=(0, 1), ylabel="share")
+            axis.set(xlabel="score of fake", title=shown(name), xlim=(0, 1), ylabel="share")
             axis.legend(loc="upper center", ncols=2, columnspacing=1, handlelength=1)
             axis.tick_params(labelleft=True, labelbottom=True)
             parts.append(f"{name} {' and '.join(text)}")

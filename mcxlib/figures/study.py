@@ -12,10 +12,10 @@ from mcxlib.figures.style import FAKE_COLOR, MEASURED_COLOR, Plate, mark, new_fi
 _COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
 _LINES = ("-", "--", "-.", ":")
 _PANELS = {
-    "auc": "closed set: AUC",
-    "bosc": "closed set: BOSC (%)",
-    "unseen_auc": "unseen sets: AUC",
-    "unseen_bosc": "unseen sets: BOSC (%)",
+    "auc": "closed set\nAUC",
+    "bosc": "closed set\nBOSC (%)",
+    "unseen_auc": "unseen sets\nAUC",
+    "unseen_bosc": "unseen sets\nBOSC (%)",
 }
 WINDOW = 10
 """Steps that the gates' curves are averaged over."""
@@ -44,6 +44,7 @@ def ablation(results: pd.DataFrame, source: str = "") -> Plate:
                           color=MEASURED_COLOR, mec="none")  # fmt: skip
                 axis.plot(means.loc[name, column], height, "|", color="#222222", ms=13, mew=2)
             axis.set_xlabel(text)
+            axis.locator_params(axis="x", nbins=3)
             axis.grid(axis="x")
         axes[0].set_yticks(range(len(names)), names)
         axes[0].invert_yaxis()

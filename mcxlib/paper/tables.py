@@ -24,6 +24,7 @@ CROSS_DATASETS = ("FakeAV", "KoDF", "Celeb-DF")
 _SHOWN = {
     "FakeAV": "FakeAVCeleb",
     "Celeb-DF": "Celeb-DF v2",
+    "Celeb-DF-v2": "Celeb-DF v2",
     "ID-reveal": "ID-Reveal",
     "LAB": "CIELab",
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from mcxlib import paper
+
 _DIGITS = {"specificity": 2, "bosc": 2, "auc": 4}
 
 
@@ -67,7 +69,7 @@ def _read(cells: pd.DataFrame, metric: str) -> pd.Series:
 
 
 def _where(same: pd.DataFrame, metric: str, columns: int) -> str:
-    sets = "all columns" if len(same) == columns else _listed(same["test_set"])
+    sets = "all columns" if len(same) == columns else _listed(same["test_set"].map(paper.shown))
     unit = "" if metric == "auc" else " %"
     return f"{sets}: {_read(same, metric).iloc[0]}{unit}"
 
