@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mcxlib import cli_cluster
-from mcxlib.experiments.robustness_command import robustness
+from mcxlib.cli_robustness import robustness
 from mcxlib.outside.command import evaluate
 
 if TYPE_CHECKING:

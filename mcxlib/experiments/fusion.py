@@ -20,7 +20,7 @@ from mcxlib.evaluate import chance, metrics
 from mcxlib.evaluate.calibration import CLOSEST
 from mcxlib.evaluate.paired import delong, holm
 from mcxlib.evaluate.thresholds import best_threshold
-from mcxlib.experiments.rows import LEVEL, Scored
+from mcxlib.experiments.detector_comparison import LEVEL, Scored
 
 PICKED = "best on validation"
 ALL = "mean of all"
