@@ -4,8 +4,8 @@ or cut out by another box.
 For each corruption and level the faces of a sample of the closed set's test videos are cut out of
 their frames once more (:mod:`mcxlib.experiments.corrupted_crops`) and scored as any others are. The
 scores of a run lie in one table in its folder, a row a frame and level, so that any number can be
-computed from them later. A level that is there is not made again; other weights, other crops or another
-:data:`mcxlib.experiments.corruptions.VERSION` make all of a run's levels anew.
+computed from them later. A level that is there is not made again; other weights, other crops or
+another :data:`mcxlib.experiments.corruptions.VERSION` make all of a run's levels anew.
 """
 
 from __future__ import annotations
