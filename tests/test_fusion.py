@@ -286,7 +286,7 @@ def test_figures_draw_the_numbers_of_their_tables(found):
     plate = figures.fusion(found["fused"])
     part = found["fused"].query(f"dataset == 'unseen' and rule == '{fusion.STACKED}'")
     assert drawn(plate.figure.axes[1], "D")[0][0] == part["auc"].iloc[0]
-    leads = paper.leads(draws=500)
+    leads = paper.leads()
     plate = figures.leads(leads)
     points = [x for x, _ in drawn(plate.figure.axes[0], "o")]
     assert sorted(points) == sorted(leads["lead"])

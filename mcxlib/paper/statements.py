@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from mcxlib.method import colorspace
-from mcxlib.paper import audit, digits, tables
+from mcxlib.paper import audit, digits, survival, tables
 from mcxlib.paper.tables import CROSS_DATASETS, MANIPULATIONS
 
 AGREES = "agrees"
@@ -64,6 +64,9 @@ def _of_cell(claim: dict[str, Any]) -> Finding:
     if not pd.isna(claim["rank_claimed"]):
         said += f"; rank {claim['rank']} of its column"
         said += f", behind {leader}" if claim["rank"] == 2 else ""
+        if claim["metric"] == "auc":
+            sure = survival.auc_chance(claim["table"], claim["test_set"], claim["label"])
+            said += f"; {sure}" if sure else ""
     return Finding(AGREES if claim["finding"] == "agrees" else CONTRADICTED, said)
 
 
