@@ -23,11 +23,28 @@ CONTRADICTED = "contradicted"
 NOT_IN_TABLES = "not in the tables"
 
 
+class Number(NamedTuple):
+    """One of the numbers that a verdict rests on."""
+
+    what: str
+    """Such as "bosc", or words."""
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
+    """The 95 % interval, or what it can be otherwise; NaN for none."""
+    unit: str = "share"
+    of: str = ""
+    """The row, network or class that it is of."""
+    on: str = ""
+    """The test set, where there are several."""
+
+
 class Finding(NamedTuple):
-    """A verdict, and the numbers it rests on in one sentence."""
+    """A verdict, and the numbers it rests on: in one sentence, and one by one."""
 
     verdict: str
     said: str
+    numbers: tuple[Number, ...] = ()
 
 
 def claims() -> pd.DataFrame:
