@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mcxlib import cli_cluster
-from mcxlib.experiments.robustness_command import robustness
+from mcxlib.cli_robustness import robustness
 from mcxlib.outside.command import evaluate
 
 if TYPE_CHECKING:
@@ -428,7 +428,7 @@ def tables(
         bool, typer.Option("--keep", help="write those measured now into that folder")
     ] = False,
 ) -> None:
-    """Compute Tables 1 to 3 from the stored scores."""
+    """Compute Tables 1 to 3 from the stored scores; results.csv has every study's numbers too."""
     if keep and not kept:
         raise ValueError("--keep writes into the folder that --kept names; give both")
     home = _home(preset, videos)
@@ -438,26 +438,20 @@ def tables(
     typer.echo(f"tables of {paths.runs(home)}", err=True)
     from mcxlib import tables as made
 
-    studies = _studies(preset, videos, home)
+    studies = _studies(preset, videos, folder / "claims.json")
     for path in made.write(paths.runs(home), folder, video or None, kept, keep, studies):
         typer.echo(path)
     typer.echo(made.cost_summary(made.cost(paths.runs(home))), err=True)
 
 
-def _studies(preset: str, videos: str, home: str) -> list[dict[str, Any]]:
-    """The numbers of the studies that were made; where there is none, nothing heavy is loaded."""
-    from mcxlib.settings import matrix, paths
+def _studies(preset: str, videos: str, claims: Path) -> list[dict[str, Any]]:
+    """The numbers of the studies that were made; says how many, and what is left out."""
+    from mcxlib.experiments import as_data
 
-    if not (paths.runs(home) / "ablation").is_dir():
-        typer.echo("results.csv: no study of pairing to add", err=True)
-        return []
-    from mcxlib.experiments import ablation as study
-
-    more = {"videos": videos} if videos else {}
-    seeds = study.finished(preset, matrix.ABLATION_SEEDS[preset], **more)
-    asked = len(matrix.ABLATION_SEEDS[preset])
-    typer.echo(f"results.csv: the study of pairing, {len(seeds)} of {asked} seeds", err=True)
-    return study.numbers(preset, seeds, **more)
+    rows, lines = as_data.studies(preset, videos, claims)
+    for line in lines:
+        typer.echo(f"results.csv: {line}", err=True)
+    return rows
 
 
 def _home(preset: str, videos: str) -> str:
@@ -535,6 +529,21 @@ def traces(
 
         digests["networks"] = str(_content(trace_nets.make(preset, told=typer.echo)))
     _write_done(done, digests)
+
+
+@app.command()
+def maps(preset: Preset = "demo", videos: Videos = "", done: Done = None) -> None:
+    """Measure activation maps against what was altered, and what compression alone does."""
+    from mcxlib import notebook as shown
+    from mcxlib.experiments import cam_truth
+
+    found = cam_truth.make(shown.pair(_config(preset, videos=videos)))
+    if len(found.truth):
+        typer.echo(cam_truth.report(found.truth))
+    else:
+        typer.echo("what was altered is not known of these videos")
+    digests = {"truth": found.truth, "reaction": found.reaction}
+    _write_done(done, {name: str(_content(table)) for name, table in digests.items()})
 
 
 @app.command()

@@ -240,7 +240,7 @@ def test_rows_with_other_settings_and_rows_not_run_are_no_rivals():
     table.loc[1, "variant"] = "0a1b2c"
     assert measured.rank(material(table), claim(rank_claimed=1)).verdict == SAME
     found = measured.rank(material(table), claim(label="MCX-API(YCbCr)", rank_claimed=1))
-    assert found == ("not testable here", "MCX-API(YCbCr) was not run")
+    assert found[:2] == ("not testable here", "MCX-API(YCbCr) was not run")
 
 
 def test_more_spaces_and_three_channels():
@@ -442,7 +442,7 @@ def test_written_files_and_what_is_missing_is_said(home):
     assert [path.name for path in paths] == ["claims.csv", "claims.json", "claims.md"]
     stored = json.loads(paths[1].read_text(encoding="utf-8"))
     found = pd.DataFrame(stored["claims"]).set_index("id")
-    assert stored["format"] == 1
+    assert stored["format"] == 2
     assert len(found) == len(paper.claims())
     assert found.loc["rgb-average", "measured_verdict"] == SAME
     assert found.loc["rgb-average", "data"] == "synthetic demonstration data"

@@ -13,8 +13,8 @@ from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
 from mcxlib import figures, paper
 from mcxlib.evaluate.calibration import fit_temperature
 from mcxlib.evaluate.paired import delong, holm, paired_bootstrap
-from mcxlib.experiments import beyond, fusion, rows
-from mcxlib.experiments.rows import KEY, Scored
+from mcxlib.experiments import beyond, detector_comparison, fusion
+from mcxlib.experiments.detector_comparison import KEY, Scored
 
 NAMES = ["A", "B", "C", "noise"]
 
@@ -45,7 +45,7 @@ def scored():
 def test_tables_of_single_detectors_become_one_and_what_is_lost_is_counted():
     whole = videos("closed", 4, 4, 0)
     one, other = whole[[*KEY, "A"]], whole[[*KEY, "B"]].iloc[2:].sample(frac=1, random_state=0)
-    found = rows.together([one, one.rename(columns={"A": "B"})], [one, other])
+    found = detector_comparison.together([one, one.rename(columns={"A": "B"})], [one, other])
     assert found.names == ["A", "B"]
     assert len(found.test) == 6
     assert found.left_out == {"closed": 2}
@@ -55,7 +55,7 @@ def test_tables_of_single_detectors_become_one_and_what_is_lost_is_counted():
 
 
 def test_points_use_the_threshold_of_validation_videos(scored):
-    table = rows.points(scored, draws=200).set_index(["label", "dataset"])
+    table = detector_comparison.points(scored, draws=200).set_index(["label", "dataset"])
     validation, part = scored.validation, scored.of("unseen")
     tried = np.append(np.sort(validation["A"]), 0.5)
     reached = [balanced_accuracy_score(validation["is_fake"], validation["A"] > t) for t in tried]
@@ -65,11 +65,11 @@ def test_points_use_the_threshold_of_validation_videos(scored):
     expected = balanced_accuracy_score(part["is_fake"], part["A"] > row["threshold"])
     assert row["bosc_chosen"] == pytest.approx(expected)
     assert row["auc"] == pytest.approx(roc_auc_score(part["is_fake"], part["A"]))
-    shown = rows.points_shown(table.reset_index()).set_index(["Row", "Data set"])
+    shown = detector_comparison.points_shown(table.reset_index()).set_index(["Row", "Data set"])
     assert shown.loc[("A", "unseen"), "BOSC at 0.5 / chosen / best"].split(" / ")[1] == (
         f"{100 * expected:.1f}"
     )
-    said = rows.points_words(table.reset_index())
+    said = detector_comparison.points_words(table.reset_index())
     mean = 100 * np.mean([
         balanced_accuracy_score(part["is_fake"], part[name] > 0.5) for name in NAMES
     ])  # fmt: skip
@@ -77,7 +77,7 @@ def test_points_use_the_threshold_of_validation_videos(scored):
 
 
 def test_comparisons_are_adjusted_over_the_whole_table(scored):
-    table = rows.comparisons(scored, "A", draws=200)
+    table = detector_comparison.comparisons(scored, "A", draws=200)
     assert len(table) == 3 * 2 * 2
     part = scored.of("unseen")
     row = table.query("label == 'noise' and dataset == 'unseen' and metric == 'auc'").iloc[0]
@@ -90,43 +90,46 @@ def test_comparisons_are_adjusted_over_the_whole_table(scored):
     row = table.query("label == 'B' and dataset == 'closed' and metric == 'bosc'").iloc[0]
     part = scored.of("closed")
     assert row["p"] == paired_bootstrap(part["is_fake"], part["A"], part["B"], draws=200).p
-    said = rows.comparisons_words(table, "A")
+    said = detector_comparison.comparisons_words(table, "A")
     assert said[0].startswith("AUC: 6 comparisons with A;")
     assert "noise on unseen (-" in said[0]
     with pytest.raises(ValueError, match="no scores of 'X'; there are A, B, C, noise"):
-        rows.comparisons(scored, "X")
+        detector_comparison.comparisons(scored, "X")
 
 
 def test_one_class_leaves_comparisons_and_calibration_empty_with_a_reason(scored):
     fakes = scored.test[scored.test["is_fake"] | (scored.test["dataset"] == "closed")]
     part = Scored(scored.validation, fakes)
-    table = rows.comparisons(part, "A", draws=200)
+    table = detector_comparison.comparisons(part, "A", draws=200)
     empty = table[table["dataset"] == "unseen"]
     assert empty["p"].isna().all()
     assert empty["holm"].isna().all()
     assert empty["note"].str.contains("only one class: all 35 samples are fake").all()
-    assert "3 comparisons of AUC could not be made" in rows.comparisons_words(table, "A")[1]
-    found = rows.calibration(part).set_index(["label", "dataset"])
+    assert (
+        "3 comparisons of AUC could not be made"
+        in detector_comparison.comparisons_words(table, "A")[1]
+    )
+    found = detector_comparison.calibration(part).set_index(["label", "dataset"])
     assert np.isnan(found.loc[("A", "unseen"), "ece_before"])
     assert "only one class" in found.loc[("A", "unseen"), "note"]
     assert found.loc[("A", "closed"), "ece_before"] > 0
 
 
 def test_temperatures_are_of_validation_videos_and_their_absence_has_a_reason(scored):
-    table = rows.calibration(scored).set_index(["label", "dataset"])
+    table = detector_comparison.calibration(scored).set_index(["label", "dataset"])
     fitted = fit_temperature(scored.validation["is_fake"], scored.validation["B"])
     assert table.loc[("B", "unseen"), "temperature"] == fitted.temperature
-    curves = rows.reliability_curves(scored, table.reset_index())
+    curves = detector_comparison.reliability_curves(scored, table.reset_index())
     known = table["temperature"].notna().groupby("label").first().sum()
     counts = curves.groupby(["dataset", "when"])["videos"].sum()
     assert counts.loc["unseen"].tolist() == [known * 60] * 2
     apart = scored.validation.assign(noise=np.where(scored.validation["is_fake"], 0.9, 0.1))
-    without = rows.calibration(Scored(apart, scored.test))
+    without = detector_comparison.calibration(Scored(apart, scored.test))
     row = without[without["label"] == "noise"].iloc[0]
     assert "separates all 120" in row["note"]
     assert np.isnan(row["ece_after"])
     assert row["ece_before"] > 0
-    assert rows.calibration_words(without)[-1].startswith(
+    assert detector_comparison.calibration_words(without)[-1].startswith(
         "Without a temperature: noise (0.5 separates"
     )
 
@@ -184,7 +187,10 @@ def test_nothing_that_is_chosen_depends_on_test_videos(scored):
     after = after.set_index(["rule", "dataset"])
     kept = [rule for rule in fusion.RULES]
     assert (before.loc[kept, "names"] == after.loc[kept, "names"]).all()
-    first, second = rows.points(scored, 0), rows.points(Scored(scored.validation, turned), 0)
+    first, second = (
+        detector_comparison.points(scored, 0),
+        detector_comparison.points(Scored(scored.validation, turned), 0),
+    )
     assert (first["threshold"] == second["threshold"]).all()
     one = scored.validation[scored.validation["is_fake"]]
     with pytest.raises(ValueError, match="80 validation videos are of one class"):
@@ -233,11 +239,11 @@ def drawn(axis, marker):
 
 @pytest.fixture(scope="module")
 def found(scored):
-    calibration = rows.calibration(scored)
+    calibration = detector_comparison.calibration(scored)
     return {
-        "points": rows.points(scored, 200),
-        "compared": rows.comparisons(scored, "A", draws=200),
-        "curves": rows.reliability_curves(scored, calibration),
+        "points": detector_comparison.points(scored, 200),
+        "compared": detector_comparison.comparisons(scored, "A", draws=200),
+        "curves": detector_comparison.reliability_curves(scored, calibration),
         "fused": fusion.results(scored, {"some": NAMES}),
         "halved": fusion.halves(scored, NAMES, rounds=20),
     }
@@ -280,7 +286,7 @@ def test_figures_draw_the_numbers_of_their_tables(found):
     plate = figures.fusion(found["fused"])
     part = found["fused"].query(f"dataset == 'unseen' and rule == '{fusion.STACKED}'")
     assert drawn(plate.figure.axes[1], "D")[0][0] == part["auc"].iloc[0]
-    leads = paper.leads(draws=500)
+    leads = paper.leads()
     plate = figures.leads(leads)
     points = [x for x, _ in drawn(plate.figure.axes[0], "o")]
     assert sorted(points) == sorted(leads["lead"])

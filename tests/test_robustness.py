@@ -19,9 +19,9 @@ from mcxlib.data.video.reader import read_frames
 from mcxlib.data.video.reencode import reencoded
 from mcxlib.evaluate import Sample as Scores
 from mcxlib.evaluate.drop import drop_interval
-from mcxlib.experiments import corruptions, harm, robustness
+from mcxlib.experiments import corrupted_crops, corruptions, robustness
 from mcxlib.experiments import robustness_curves as numbers
-from mcxlib.experiments.harm import Sample
+from mcxlib.experiments.corrupted_crops import Sample
 from mcxlib.figures.style import png
 from mcxlib.settings.data import DataConfig
 from mcxlib.synthetic import render_person
@@ -110,9 +110,9 @@ def rows_of(run):
 
 def test_crops_of_untouched_frames_are_the_stored_ones(run, tmp_path):
     rows, videos = rows_of(run)
-    new = harm.cut(rows, videos, tmp_path, run.data, "none", "none")
+    new = corrupted_crops.cut(rows, videos, tmp_path, run.data, "none", "none")
     assert len(new) == len(rows) == 30
-    both = new.merge(rows, on=harm.FRAME, suffixes=("", "_stored"))
+    both = new.merge(rows, on=corrupted_crops.FRAME, suffixes=("", "_stored"))
     folder = pipeline.crop_folder(run, FF)
     assert len(both) == 30
     for row in both.itertuples():
@@ -139,7 +139,7 @@ def clip(tmp_path_factory):
 
 def cut_one(clip, folder, name, at, size, box=(60.0, 40.0, 100.0, 80.0)):
     data = DataConfig(crop_size=size)
-    found = harm.cut(one(box), {"a": clip[0]}, folder, data, name, at)
+    found = corrupted_crops.cut(one(box), {"a": clip[0]}, folder, data, name, at)
     (row,) = found.to_dict("records")
     return row, storage.open_crops(folder / row["file"])[row["row"]]
 
@@ -181,17 +181,17 @@ def test_what_is_there_is_not_made_again(run, monkeypatch):
     assert again(run) == []
     assert path.stat().st_mtime_ns == stamp
     # Stopped in the middle of a level: the one before it is kept.
-    whole, cut = [("blur", 1), ("blur", 2)], harm.cut
+    whole, cut = [("blur", 1), ("blur", 2)], corrupted_crops.cut
 
     def stopped(rows, videos, folder, data, name, at):
         if at == 2:
             raise KeyboardInterrupt
         return cut(rows, videos, folder, data, name, at)
 
-    monkeypatch.setattr(harm, "cut", stopped)
+    monkeypatch.setattr(corrupted_crops, "cut", stopped)
     with pytest.raises(KeyboardInterrupt):
         again(run, whole)
-    monkeypatch.setattr(harm, "cut", cut)
+    monkeypatch.setattr(corrupted_crops, "cut", cut)
     assert again(run, whole) == ["blur=2: 1 detectors"]
     after = robustness.stored(run, sample=TWO)
     kept = after[after["corruption"] != "blur"].reset_index(drop=True)
@@ -254,7 +254,9 @@ def test_faces_that_are_not_found_anew_are_counted(run, monkeypatch):
     assert 15 <= len(found) <= 20, "drawn faces are found at their place by either search"
     store = robustness._store(run, FF, TWO, 1)
     blind = store.rows["video_id"].iloc[0]
-    monkeypatch.setattr(harm, "_finder", lambda data, detection: Finds(store.rows, blind))
+    monkeypatch.setattr(
+        corrupted_crops, "_finder", lambda data, detection: Finds(store.rows, blind)
+    )
     robustness._make_level([store], "detection", "fast")
     table = robustness.stored(run, sample=TWO)
     assert table.attrs["lost"]["detection=fast"] == 2
@@ -467,7 +469,7 @@ def test_one_face_under_every_level(run):
     rows, videos = rows_of(run)
     row = rows.iloc[0]
     grid = [("jpeg", 10), ("jpeg", 90), ("scale", 0.8)]
-    shown = harm.faces(row, videos[row["video_id"]], run.data, grid)
+    shown = corrupted_crops.faces(row, videos[row["video_id"]], run.data, grid)
     assert {name: [text for text, _ in of] for name, of in shown.items()} == {
         "jpeg": ["none", "90", "10"],
         "scale": ["0.8", "none"],
@@ -485,11 +487,11 @@ def test_what_cannot_be_harmed_is_named(run, tmp_path):
     rows, videos = rows_of(run)
     whole = run.data.model_copy(update={"crop_rule": "whole"})
     with pytest.raises(ValueError, match="shift: crops of rule 'whole' are whole frames"):
-        harm.cut(rows, videos, tmp_path, whole, "shift", 0.1)
+        corrupted_crops.cut(rows, videos, tmp_path, whole, "shift", 0.1)
     gone = dict.fromkeys(videos, tmp_path / "gone.mp4")
     for name, at in (("jpeg", 30), ("h264", 30)):
         with pytest.raises(ValueError, match=r"gone\.mp4: crops were cut .*bring the video back"):
-            harm.cut(rows, gone, tmp_path, run.data, name, at)
+            corrupted_crops.cut(rows, gone, tmp_path, run.data, name, at)
 
 
 @pytest.mark.parametrize(

@@ -463,7 +463,7 @@ def test_every_number_is_a_row_of_the_results(tmp_path):
     found = pd.read_csv(tmp_path / "out/results.csv", keep_default_na=False, na_values=[""])
     typed = pd.read_parquet(tmp_path / "out/results.parquet")
     assert found.columns.tolist() == typed.columns.tolist() == list(results.COLUMNS)
-    assert set(found["format"]) == {1}
+    assert set(found["format"]) == {results.FORMAT} == {2}
     rows = found[found["value"].notna()].set_index(["table", "test_set", "metric"])
     files = [tmp_path / f"runs/mcx-api_lab_seed{seed}/scores" for seed in (0, 1)]
     closed, kodf = (

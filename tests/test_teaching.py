@@ -14,12 +14,12 @@ from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from mcxlib import CLASSES, explain, figures, notebook
 from mcxlib.detectors.base import Detector, DetectorSettings
+from mcxlib.experiments import what_we_saw
 from mcxlib.figures import (
     altered,
     byhand,
     clips,
     embedding,
-    lessons,
     mined,
     planes,
     threshold,
@@ -256,27 +256,27 @@ def cells():
 
 
 def test_the_table_says_who_won_and_how_surely():
-    won, equal, apart = lessons.closed(cells())
+    won, equal, apart = what_we_saw.closed(cells())
     assert won.startswith("A has the highest AUC on average over the manipulations, 0.850 (0.750 ")
     assert "intervals of 0 of the 1 other rows overlap" in won
     assert equal.startswith("1 of 2 rows read the same BOSC in all their columns, 1 of them")
     assert "A on DF: AUC 0.900, BOSC 50.0 %" in apart
     close = cells()
     close.loc[5, "auc_high"] = 0.76
-    assert "intervals of 1 of the 1 other rows overlap" in lessons.closed(close)[0]
-    several = lessons.cross(cells().query("test_set != 'Average'"))
+    assert "intervals of 1 of the 1 other rows overlap" in what_we_saw.closed(close)[0]
+    several = what_we_saw.cross(cells().query("test_set != 'Average'"))
     assert "1 different rows on 2 data sets" in several[0]
     assert "NT: A, 0.800 (0.700 to 0.900); the intervals of 1 of the 2 other" in several[0]
 
 
 def test_training_says_what_the_gates_came_to():
     steps = pd.DataFrame({"total": [2.0, 1.0], "epoch": [1, 2], "val_auc": [0.7, 0.6]})
-    loss, nothing, _ = lessons.training(steps, None, None)
+    loss, nothing, _ = what_we_saw.training(steps, None, None)
     assert "from 2.00 to 1.00" in loss
     assert "highest in epoch 1, 0.700, and ended at 0.600" in loss
     assert nothing == "This detector compares no pairs."
     gated = steps.assign(self_minus_other=[0.0, 0.02])
-    assert "was 0.0200 at the end" in lessons.training(gated, 0.05, None)[1]
+    assert "was 0.0200 at the end" in what_we_saw.training(gated, 0.05, None)[1]
 
 
 def test_the_study_counts_what_every_seed_agrees_on():
@@ -287,12 +287,12 @@ def test_the_study_counts_what_every_seed_agrees_on():
         ("alone", "unseen_auc", 0.03, 0.02, 0.04, True),
     ]
     names = ["variation", "metric", "mean", "lowest", "highest", "agree"]
-    closed, unseen, ranking = lessons.study(pd.DataFrame(rows, columns=names), 3)
+    closed, unseen, ranking = what_we_saw.study(pd.DataFrame(rows, columns=names), 3)
     assert "1 of 2 variations have a lower AUC" in closed
     assert "1 differ to one side in every seed." in closed
     assert "0 of 2 variations" in unseen
     assert "-0.0200 (-0.0300 to -0.0100" in ranking
-    assert "one seed cannot show that" in lessons.study(pd.DataFrame(rows, columns=names), 1)[0]
+    assert "one seed cannot show that" in what_we_saw.study(pd.DataFrame(rows, columns=names), 1)[0]
 
 
 # -- features with faces ------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mcxlib import paper
-from mcxlib.paper.statements import Finding
+from mcxlib.paper.statements import Finding, Number
 
 if TYPE_CHECKING:
     from mcxlib.config import RunConfig
@@ -57,6 +57,10 @@ class Mean(NamedTuple):
     def __str__(self) -> str:
         return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
 
+    def number(self, what: str, of: str = "") -> Number:
+        """The same as a number of a finding."""
+        return Number(what, self.value, self.low, self.high, of=of)
+
     def against(self, value: float) -> str:
         """The verdict on "more than ``value``"."""
         if np.isnan(self.low):
@@ -79,6 +83,6 @@ def over_videos(values: Sequence[float] | np.ndarray, videos: Sequence[str] | np
     return Mean(float(means.mean()), float(found.low), float(found.high))
 
 
-def not_here(said: str) -> Finding:
+def not_here(said: str, *numbers: Number) -> Finding:
     """What was not, or cannot be, measured on these data, and why."""
-    return Finding(NOT_HERE, said)
+    return Finding(NOT_HERE, said, numbers)

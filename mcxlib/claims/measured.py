@@ -12,7 +12,7 @@ import pandas as pd
 from mcxlib.claims.material import NOT_HERE, OPEN, OTHER, SAME, Material, not_here
 from mcxlib.method import colorspace
 from mcxlib.paper import CROSS_DATASETS, MANIPULATIONS, row_key
-from mcxlib.paper.statements import Finding
+from mcxlib.paper.statements import Finding, Number
 
 _BOTH_WAYS = (("first", "second"), ("second", "first"))
 """FaceForensics++ put each of a pair into the other's video."""
@@ -29,7 +29,11 @@ def rank(material: Material, claim: pd.Series) -> Finding:
     place = int((column[f"{metric}_measured"] > column.loc[key, f"{metric}_measured"]).sum()) + 1
     verdict = SAME if best == worst == wanted else OPEN if best <= wanted <= worst else OTHER
     said = f"{interval(column.loc[key], metric)}; rank {place} of {len(column)} measured rows"
-    return Finding(verdict, f"{said}, {best} to {worst} by the intervals")
+    numbers = (
+        _number(column.loc[key], metric, claim["test_set"]),
+        Number("rank", place, best, worst, "place", key, claim["test_set"]),
+    )
+    return Finding(verdict, f"{said}, {best} to {worst} by the intervals", numbers)
 
 
 def possible_ranks(column: pd.DataFrame, key: str, metric: str) -> tuple[int, int]:
@@ -48,13 +52,25 @@ def interval(cell: pd.Series, metric: str) -> str:
     return text if np.isnan(low) else f"{text} ({low:.{digits}f} to {high:.{digits}f})"
 
 
+def _number(cell: pd.Series, metric: str, test_set: str) -> Number:
+    value, low, high = (float(cell[f"{metric}_{end}"]) for end in ("measured", "low", "high"))
+    unit = "share" if metric == "auc" else "percent"
+    return Number(metric, value, low, high, unit, cell["label"], test_set)
+
+
+def _boscs(column: pd.DataFrame, test_set: str = "Average") -> tuple[Number, ...]:
+    """The measured BOSCs of a column's rows."""
+    return tuple(_number(row, "bosc", test_set) for _, row in column.iterrows())
+
+
 def number(material: Material, claim: pd.Series) -> Finding:
     """A number of the real data set, beside the one that is measured here for another."""
     column, key = material.column(claim["test_set"]), row_key(claim["label"])
     if key not in column.index:
         return not_here(f"{claim['label']} was not run")
     cell = interval(column.loc[key], claim["metric"])
-    return not_here(f"A number of the real videos; of rendered ones here {cell}")
+    number = _number(column.loc[key], claim["metric"], claim["test_set"])
+    return not_here(f"A number of the real videos; of rendered ones here {cell}", number)
 
 
 def unseen_means(material: Material, _: pd.Series) -> Finding:
@@ -76,7 +92,8 @@ def _best_rows(columns: list[pd.DataFrame], what: str) -> Finding:
     return not_here(
         f"Best {what} of {own.sum()} MCX-API rows {means[best]:.1f} % ({best}), of "
         f"{(~own).sum()} others {means[other]:.1f} % ({other}); but these are the paper's rows "
-        "only in name, in short trainings that were tuned for none of them"
+        "only in name, in short trainings that were tuned for none of them",
+        *(Number(what, float(means[key]), unit="percent", of=key) for key in (best, other)),
     )
 
 
@@ -100,24 +117,27 @@ def more_spaces(material: Material, _: pd.Series) -> Finding:
         f"with {n}, mean {g['bosc_measured'].mean():.1f} %" for n, g in groups if len(g)
     )
     said = f"RGB alone {interval(column.loc[key], 'bosc')}; {each}; of {len(more)} rows with more "
-    return Finding(verdict, f"{said}{best - 1} are surely ahead, {len(both) - worst} surely behind")
+    said += f"{best - 1} are surely ahead, {len(both) - worst} surely behind"
+    return Finding(verdict, said, _boscs(both))
 
 
 def best_differs(material: Material, _: pd.Series) -> Finding:
     """Whether each MCX-API row is surely behind another one on some unseen set."""
     behind: dict[str, bool] = {}
-    best = []
+    best: list[str] = []
+    numbers: list[Number] = []
     for name in CROSS_DATASETS:
         column = material.column(name)
         column = column[column["method"] == "mcx-api"]
         if len(column) < 2:
             return not_here("Rows to compare were not run")
         best.append(f"{column['bosc_measured'].idxmax()} on {name}")
+        numbers += _boscs(column, name)
         for key in column.index:
             behind[key] = behind.get(key, False) or possible_ranks(column, key, "bosc")[0] > 1
     left = [key for key, surely in behind.items() if not surely]
     said = f"Highest BOSC: {', '.join(best)}; {len(left)} of {len(behind)} rows are surely behind "
-    return Finding(OPEN if left else SAME, said + "on no set")
+    return Finding(OPEN if left else SAME, said + "on no set", tuple(numbers))
 
 
 def pairs_against_none(material: Material, _: pd.Series) -> Finding:
@@ -135,6 +155,7 @@ def pairs_against_none(material: Material, _: pd.Series) -> Finding:
         verdict,
         f"Closed-set AUC with pairs less without, {len(material.seeds)} seeds: mean "
         f"{-row['mean']:.3f} ({low:.3f} to {high:.3f})",
+        (Number("auc with pairs less without", -row["mean"], low, high, on="Average"),),
     )
 
 
@@ -157,7 +178,12 @@ def shared_people(_: Material, __: pd.Series) -> Finding:
     said = "By the target's number, as the released code splits, and by the published pairs: "
     said += f"{row['shared']} people are in both parts, and {row['fakes_affected']} of "
     return Finding(
-        OTHER if row["shared"] else SAME, f"{said}{row['fakes']} test fakes show one of them"
+        OTHER if row["shared"] else SAME,
+        f"{said}{row['fakes']} test fakes show one of them",
+        (
+            Number("people in both parts", float(row["shared"]), unit="people"),
+            Number("test fakes that show one", float(row["fakes_affected"]), unit="videos"),
+        ),
     )
 
 
@@ -179,6 +205,11 @@ def redundancy(_: Material, __: pd.Series) -> Finding:
         SAME if linear else OPEN,
         f"Share of each channel that is linear in R, G and B, of uniform colours: {each}. What "
         "is linear, a first convolution can compute by itself",
+        tuple(
+            Number(f"linear in RGB, channel {n}", float(share), of=name)
+            for name, shares in parts.items()
+            for n, share in enumerate(shares, 1)
+        ),
     )
 
 
@@ -195,7 +226,8 @@ def _ahead(column: pd.DataFrame, key: str, what: str) -> Finding:
     best, worst = possible_ranks(column, key, "bosc")
     verdict = SAME if best == worst == 1 else OPEN if best == 1 else OTHER
     each = ", ".join(f"{name} {value:.1f} %" for name, value in column["bosc_measured"].items())
-    return Finding(verdict, f"{what}: {each}; {key} is rank {best} to {worst} by the intervals")
+    said = f"{what}: {each}; {key} is rank {best} to {worst} by the intervals"
+    return Finding(verdict, said, _boscs(column))
 
 
 __all__ = ["NOT_HERE", "number", "rank"]

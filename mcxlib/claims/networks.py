@@ -14,7 +14,7 @@ import pandas as pd
 from mcxlib import CLASSES, explain, pipeline
 from mcxlib.claims.material import OPEN, OTHER, SAME, Material, not_here, over_videos
 from mcxlib.config import load
-from mcxlib.paper.statements import Finding
+from mcxlib.paper.statements import Finding, Number
 from mcxlib.pipeline.data import name_of, stored_rows
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ NEIGHBOURS = 10
 
 FRAMES = 60
 """Test frames that maps are made of, at most: one a video, the classes in turn."""
+
+_OWN_CLASS = "nearest features of the same class"
+_EYES = "of a map at eyes and mouth"
 
 AROUND = 0.35
 """How far "eyes" and "mouth" reach around their landmarks, in distances between the eyes."""
@@ -93,6 +96,11 @@ def separation(material: Material, _: pd.Series) -> Finding:
         OTHER if OTHER in verdicts else OPEN if OPEN in verdicts else SAME,
         f"Nearest features, other people's, that are of the same class: MCX-API(RGB) {first}, "
         f"API-Net {second}; difference {apart}",
+        (
+            first.number(_OWN_CLASS, "MCX-API(RGB)"),
+            second.number(_OWN_CLASS, "API-Net"),
+            apart.number(f"{_OWN_CLASS}, difference", "MCX-API(RGB) less API-Net"),
+        ),
     )
 
 
@@ -104,7 +112,11 @@ def mixed_with_real(material: Material, _: pd.Series) -> Finding:
     each = ", ".join(f"{name} {share:.2f}" for name, share in shares.items()) or "none"
     return not_here(
         "The drawn manipulations share no more than their names with the real ones. Here the fakes "
-        f"among the nearest features of real frames are: {each}"
+        f"among the nearest features of real frames are: {each}",
+        *(
+            Number("among the nearest features of real frames", float(share), of=str(name))
+            for name, share in shares.items()
+        ),
     )
 
 
@@ -121,7 +133,8 @@ def mixed_pairs(material: Material, _: pd.Series) -> Finding:
     each = ", ".join(f"{a} with {b} {share:.3f}" for (a, b), share in most) or "no two"
     return not_here(
         "The drawn manipulations share no more than their names with the real ones. Here those "
-        f"that mix most are, as a share of all neighbours: {each}"
+        f"that mix most are, as a share of all neighbours: {each}",
+        *(Number("of all neighbours", share, of=f"{a} with {b}") for (a, b), share in most),
     )
 
 
@@ -134,15 +147,21 @@ def stray_real(material: Material, _: pd.Series) -> Finding:
     stray = real["stray"]
     said = f"{stray.sum()} of {len(real)} real frames have mostly fakes among their neighbours"
     if not stray.any() or stray.all() or not wrong.any():
-        return not_here(f"{said}, and {wrong.sum()} are called fake: too few to compare")
+        few = Number("real frames among fakes", float(stray.sum()), unit="frames")
+        return not_here(f"{said}, and {wrong.sum()} are called fake: too few to compare", few)
     # By video, since frames of one are misjudged together.
     rates = real.assign(wrong=wrong).groupby(["video", "stray"])["wrong"].mean().unstack()
     gap = over_videos((rates[True] - rates[False]).dropna(), rates.dropna().index)
     said += f"; called fake are {100 * wrong[stray].mean():.0f} % of these and "
     said += f"{100 * wrong[~stray].mean():.0f} % of the others"
+    numbers = (
+        Number("called fake", float(wrong[stray].mean()), of="real frames among fakes"),
+        Number("called fake", float(wrong[~stray].mean()), of="other real frames"),
+        gap.number("called fake, difference within a video"),
+    )
     if len(rates.dropna()) < 2:
-        return Finding(OPEN, f"{said}; fewer than two videos have both")
-    return Finding(gap.against(0), f"{said}; difference within a video {gap}")
+        return Finding(OPEN, f"{said}; fewer than two videos have both", numbers[:2])
+    return Finding(gap.against(0), f"{said}; difference within a video {gap}", numbers)
 
 
 class Looked(NamedTuple):
@@ -236,6 +255,7 @@ def attention(material: Material, _: pd.Series) -> Finding:
         f"Grad-CAM at a common scale, {len(fake)} frames: the own output has more positive "
         f"evidence in a share of {right}. The cells of both maps add up to the decision but for "
         "the bias, so that this says little more than how often it is right",
+        (right.number("own output has more positive evidence", "MCX-API(RGB)"),),
     )
 
 
@@ -253,6 +273,11 @@ def eyes_and_mouth(material: Material, _: pd.Series) -> Finding:
         f"LayerCAM for Output Fake, {known.sum()} of {len(known)} frames with landmarks: "
         f"{np.nanmean(share[known]):.2f} of a map lies at eyes and mouth, which are "
         f"{area[known].mean():.2f} of the area; difference {more}",
+        (
+            Number(_EYES, float(np.nanmean(share[known])), of="MCX-API(RGB)"),
+            Number(_EYES, float(area[known].mean()), of="the area"),
+            more.number(f"{_EYES}, difference", "MCX-API(RGB) less the area"),
+        ),
     )
 
 
@@ -268,6 +293,11 @@ def more_than_api_net(material: Material, _: pd.Series) -> Finding:
         apart.against(0),
         f"{np.nanmean(first[known]):.2f} of MCX-API(RGB)'s maps at eyes and mouth, "
         f"{np.nanmean(second[known]):.2f} of API-Net's; difference {apart}",
+        (
+            Number(_EYES, float(np.nanmean(first[known])), of="MCX-API(RGB)"),
+            Number(_EYES, float(np.nanmean(second[known])), of="API-Net"),
+            apart.number(f"{_EYES}, difference", "MCX-API(RGB) less API-Net"),
+        ),
     )
 
 

@@ -11,10 +11,10 @@ from mcxlib.claims import measured, networks
 from mcxlib.claims.material import Material, not_here
 from mcxlib.files import replacing, write_json, write_text
 from mcxlib.paper import statements
-from mcxlib.paper.statements import Finding
+from mcxlib.paper.statements import Finding, Number
 
-FORMAT = 1
-"""Of ``claims.json``."""
+FORMAT = 2
+"""Of ``claims.json``; 2: each claim with its measured numbers one by one."""
 
 MEASURES: dict[str, Callable[[Material, pd.Series], Finding]] = {
     function.__name__: function
@@ -45,7 +45,8 @@ def collect(material: Material) -> pd.DataFrame:
 
     Columns: id, section, claim, printed_verdict and printed (what the paper's tables say),
     measured_verdict and measured (what was measured here), data (on what; "" for nothing), tests
-    (what would test the claim).
+    (what would test the claim), numbers (the measured ones, each a dict of
+    :class:`mcxlib.paper.statements.Number`).
     """
     source = ", ".join(dict.fromkeys(filter(None, material.closed["source"])))
     rows = []
@@ -58,8 +59,14 @@ def collect(material: Material) -> pd.DataFrame:
             | {"measured_verdict": found.verdict, "measured": found.said}
             | {"data": _DATA.get(name, source) if name or claim["label"] else ""}
             | {"tests": claim["tests"]}
+            | {"numbers": [_plain(one) for one in found.numbers]}
         )
     return pd.DataFrame(rows)
+
+
+def _plain(number: Number) -> dict[str, object]:
+    """For JSON, which has no NaN."""
+    return {key: None if value != value else value for key, value in number._asdict().items()}
 
 
 def _measure(material: Material, claim: pd.Series) -> Finding:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from mcxlib.evaluate import metrics
-from mcxlib.evaluate.checks import confidence, labels_and_scores, same_length
+from mcxlib.evaluate.checks import confidence
+from mcxlib.evaluate.resampling import LEAST_DRAWS, LEAST_VIDEOS, METRICS, Sample, resampled
 
-METRICS = ("bosc", "auc")
-
-LEAST_DRAWS = 200
-"""Fewest resamples of a bootstrap interval; levels above 0.95 need more."""
-
-LEAST_VIDEOS = 2
-"""Fewest videos of each class: one video resampled is always itself."""
+__all__ = [
+    "LEAST_DRAWS",
+    "LEAST_VIDEOS",
+    "METRICS",
+    "Interval",
+    "Sample",
+    "bootstrap_interval",
+    "mean_interval",
+    "proportion_interval",
+]
 
 
 class Interval(NamedTuple):
@@ -31,16 +31,6 @@ class Interval(NamedTuple):
     high: float
     kind: Literal["bootstrap", "exact bound"]
     """"bootstrap" holds for many videos; "exact bound" for any number of them."""
-
-
-class Sample(NamedTuple):
-    """One set of scores: (N,) each."""
-
-    is_fake: ArrayLike
-    """Bool or 0/1."""
-    fake_score: ArrayLike
-    video: ArrayLike
-    """Which samples belong together: any hashable names, unique over data sets."""
 
 
 def bootstrap_interval(
@@ -139,104 +129,15 @@ def mean_interval(
     Raises:
         ValueError: also for no set at all.
     """
-    _check_settings(metric, level, draws)
-    if not samples:
-        raise ValueError("no samples: an interval needs at least one set of scores")
-    sets = [_Videos(*sample, threshold) for sample in samples]
-    rng = np.random.default_rng(seed)
-    real = _weights([one.real_names for one in sets], draws, rng)
-    fake = _weights([one.fake_names for one in sets], draws, rng)
-    parts = [
-        getattr(one, metric)(real_weight, fake_weight, level)
-        for one, real_weight, fake_weight in zip(sets, real, fake, strict=True)
-    ]
-    function = metrics.auc if metric == "auc" else partial(metrics.bosc, threshold=threshold)
-    estimate = float(np.mean([function(one.is_fake, one.score) for one in sets]))
-    drawn = np.mean([part.drawn for part in parts], axis=0)
+    sets = resampled(samples, metric, threshold=threshold, level=level, draws=draws, seed=seed)
+    estimate = float(np.mean([one.estimate for one in sets]))
+    drawn = np.mean([one.part.drawn for one in sets], axis=0)
     tail = (1 - level) / 2
-    ends = np.quantile(drawn, [tail, 1 - tail]) + np.mean([part.open for part in parts], axis=0)
-    exact = all(part.alike for part in parts)
+    ends = np.quantile(drawn, [tail, 1 - tail])
+    ends += np.mean([one.part.open for one in sets], axis=0)
+    exact = all(one.part.alike for one in sets)
     kind: Literal["bootstrap", "exact bound"] = "exact bound" if exact else "bootstrap"
     return Interval(estimate, float(ends[0]), float(ends[1]), kind)
-
-
-class _Part(NamedTuple):
-    """What one set of scores has in the mean."""
-
-    drawn: NDArray[np.float64]
-    """(draws,): the metric of each resample."""
-    open: NDArray[np.float64]
-    """(2,): what exact bounds add at either end for videos that are all alike."""
-    alike: bool
-    """No resample differs."""
-
-
-class _Videos:
-    """A set of scores by video."""
-
-    def __init__(
-        self, is_fake: ArrayLike, fake_score: ArrayLike, video: ArrayLike, threshold: float
-    ) -> None:
-        self.is_fake, self.score = labels_and_scores(is_fake, fake_score)
-        fake = self.is_fake
-        names = np.asarray(video)
-        same_length(fake, names, "video")
-        self.real_video, self.real_names = pd.factorize(names[~fake])
-        self.fake_video, self.fake_names = pd.factorize(names[fake])
-        mixed = np.isin(self.fake_names, self.real_names).sum()
-        if mixed:
-            raise ValueError(
-                f"{mixed} videos have both real and fake samples; name videos uniquely, "
-                "by data set and manipulation if need be"
-            )
-        n_real, n_fake = len(self.real_names), len(self.fake_names)
-        if min(n_real, n_fake) < LEAST_VIDEOS:
-            raise ValueError(
-                f"too few videos for an interval: {n_real} real and {n_fake} fake; at least "
-                f"{LEAST_VIDEOS} of each are needed"
-            )
-        self.real_sizes, self.fake_sizes = map(np.bincount, (self.real_video, self.fake_video))
-        self.threshold = threshold
-
-    def bosc(self, real_weight: NDArray, fake_weight: NDArray, level: float) -> _Part:
-        """Weights (draws, videos): how often each draw takes each video."""
-        real, fake = self.score[~self.is_fake], self.score[self.is_fake]
-        halves = []
-        for weight, video, sizes, right in (
-            (real_weight, self.real_video, self.real_sizes, real <= self.threshold),
-            (fake_weight, self.fake_video, self.fake_sizes, fake > self.threshold),
-        ):
-            count = np.bincount(video, weights=right)
-            share = count / sizes
-            drawn = weight @ count / (weight @ sizes)
-            halves.append(_part(drawn, share, len(sizes), level))
-        first, second = halves
-        return _Part(
-            (first.drawn + second.drawn) / 2,
-            (first.open + second.open) / 2,
-            first.alike and second.alike,
-        )
-
-    def auc(self, real_weight: NDArray, fake_weight: NDArray, level: float) -> _Part:
-        """As :meth:`bosc`."""
-        # wins[r, f]: how often a frame of fake video f scores above one of real video r. A
-        # resample only reweights the videos, so its AUC is a bilinear form of this matrix.
-        wins = _wins(
-            self.score[~self.is_fake], self.real_video, self.score[self.is_fake], self.fake_video
-        )
-        share = wins / np.multiply.outer(self.real_sizes, self.fake_sizes)
-        above = ((real_weight @ wins) * fake_weight).sum(axis=1)
-        drawn = above / ((real_weight @ self.real_sizes) * (fake_weight @ self.fake_sizes))
-        return _part(drawn, share, min(wins.shape), level)
-
-
-def _part(
-    drawn: NDArray[np.float64], share: NDArray[np.float64], trials: int, level: float
-) -> _Part:
-    alike = bool((share == share.flat[0]).all())
-    value = share.flat[0]
-    bounds = _bound(value, trials, level) if alike else (value, value)
-    return _Part(drawn, np.subtract(bounds, value), alike)
 
 
 def proportion_interval(successes: int, trials: int, level: float = 0.95) -> Interval:
@@ -263,62 +164,3 @@ def proportion_interval(successes: int, trials: int, level: float = 0.95) -> Int
     low = float(betaincinv(successes, failures + 1, tail)) if successes else 0.0
     high = float(betaincinv(successes + 1, failures, 1 - tail)) if failures else 1.0
     return Interval(successes / trials, low, high, "exact bound")
-
-
-def _check_settings(metric: str, level: float, draws: int) -> None:
-    if metric not in METRICS:
-        raise ValueError(f"unknown metric {metric!r}; valid names: {', '.join(METRICS)}")
-    confidence(level)
-    # Five resamples beyond either end; the slack is for 1 - 0.95, which is not 0.05 exactly.
-    least = max(LEAST_DRAWS, math.ceil(10 / (1 - level) - 1e-6))
-    if draws < least:
-        raise ValueError(f"draws must be at least {least} at the level {level}, not {draws}")
-
-
-def _weights(
-    names: list[NDArray], draws: int, rng: np.random.Generator
-) -> list[NDArray[np.float64]]:
-    """Names of each set's videos -> for each set (draws, videos), how often a draw takes each.
-
-    Videos that are in the same sets are resampled among each other, so that every set keeps its
-    number of videos in every draw.
-    """
-    place, every = pd.factorize(np.concatenate(names))
-    places = np.split(place, np.cumsum([len(found) for found in names])[:-1])
-    held = np.zeros((len(every), len(names)), dtype=bool)
-    for number, found in enumerate(places):
-        held[found, number] = True
-    stratum = np.unique(held, axis=0, return_inverse=True)[1].reshape(-1)
-    weight = np.empty((draws, len(every)))
-    for number in range(stratum.max() + 1):
-        inside = stratum == number
-        weight[:, inside] = _draw(int(inside.sum()), draws, rng)
-    return [weight[:, found] for found in places]
-
-
-def _draw(groups: int, draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """(draws, groups): how often each draw takes each group."""
-    weight = rng.multinomial(groups, np.full(groups, 1 / groups), size=draws)
-    return weight.astype(np.float64)
-
-
-def _wins(
-    real: NDArray[np.float64],
-    real_video: NDArray[np.intp],
-    fake: NDArray[np.float64],
-    fake_video: NDArray[np.intp],
-) -> NDArray[np.float64]:
-    """(real videos, fake videos): pairs of frames in which the fake scores higher, ties half."""
-    order = np.argsort(real_video, kind="stable")
-    wins = []
-    for scores in np.split(real[order], np.cumsum(np.bincount(real_video))[:-1]):
-        scores = np.sort(scores)
-        below = np.searchsorted(scores, fake, "left") + np.searchsorted(scores, fake, "right")
-        wins.append(np.bincount(fake_video, weights=below / 2))
-    return np.stack(wins)
-
-
-def _bound(value: float, trials: int, level: float) -> tuple[float, float]:
-    """What the mean can be of something in [0, 1] that had this ``value`` in every trial."""
-    share = (1 - level) ** (1 / trials)
-    return float(value * share), float(1 - (1 - value) * share)

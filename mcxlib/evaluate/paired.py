@@ -9,9 +9,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mcxlib.evaluate import metrics
 from mcxlib.evaluate.checks import confidence, labels_and_scores
-from mcxlib.evaluate.intervals import LEAST_DRAWS, LEAST_VIDEOS
+from mcxlib.evaluate.resampling import LEAST_VIDEOS, Sample, Videos, resampled
 
 
 class Difference(NamedTuple):
@@ -110,6 +109,110 @@ def _alike(difference: float, trials: int, level: float) -> Difference:
     return Difference(difference, max(-1.0, low), min(1.0, high), p, "exact bound")
 
 
+class Paired(NamedTuple):
+    """How far the second sets of scores are above the first, and every draw of it."""
+
+    estimate: float
+    low: float
+    high: float
+    kind: Literal["bootstrap", "exact bound"]
+    drawn: NDArray[np.float64]
+    """(draws,): the difference of each resample."""
+
+
+def paired_difference(
+    first: Sequence[Sample],
+    second: Sequence[Sample],
+    metric: str = "bosc",
+    *,
+    threshold: float | tuple[float, float] = 0.5,
+    level: float = 0.95,
+    draws: int = 2000,
+    seed: int = 0,
+) -> Paired:
+    """The difference of a metric between two judgements of the same videos, with an interval by a
+    paired bootstrap (:func:`mcxlib.evaluate.resampling.resampled`): each draw takes a video equally
+    often in both, so that what makes a video hard for both cancels.
+
+    Where all videos of a set (all pairs of a real and a fake one, for AUC) differ by the same,
+    every resample gives that difference again, and the bootstrap would call it certain. There the
+    share of videos that differ by just that is at least (1 - level) ** (1 / n), as in
+    :func:`mcxlib.evaluate.bootstrap_interval`, and the others may differ by anything: two perfect
+    scores of few videos are no certain zero.
+
+    Args:
+        first: sets of scores, such as one a manipulation; the metric is their mean.
+        second: the same sets of the same videos, judged otherwise.
+        metric: ``"bosc"`` or ``"auc"``.
+        threshold: of BOSC, of both or one of each.
+        level: of confidence, in (0, 1).
+        draws: number of resamples.
+        seed: of the draws.
+
+    Returns:
+        second - first; "exact bound" if no resample differs.
+
+    Raises:
+        ValueError: as :func:`mcxlib.evaluate.mean_interval`; sets of other videos.
+    """
+    limits = threshold if isinstance(threshold, tuple) else (threshold, threshold)
+    half = len(first)
+    found = resampled(
+        [*first, *second],
+        metric,
+        threshold=[limit for limit in limits for _ in range(half)],
+        level=level,
+        draws=draws,
+        seed=seed,
+    )
+    gaps = []
+    for one, other in zip(found[:half], found[half:], strict=True):
+        a, b = one.videos, other.videos
+        if {*a.real_names, *a.fake_names} != {*b.real_names, *b.fake_names}:
+            raise ValueError("the videos before and after the change are not the same")
+        gaps.append(_auc_gaps(a, b) if metric == "auc" else _bosc_gaps(a, b))
+    drawn = np.mean([one.part.drawn for one in found[half:]], axis=0)
+    drawn -= np.mean([one.part.drawn for one in found[:half]], axis=0)
+    estimates = [one.estimate for one in found]
+    tail = (1 - level) / 2
+    ends = np.quantile(drawn, [tail, 1 - tail])
+    ends += np.mean([_left_open(of_set, level) for of_set in gaps], axis=0)
+    low, high = np.clip(ends, -1, 1)
+    exact = all(_same(gap) for of_set in gaps for gap, _ in of_set)
+    kind: Literal["bootstrap", "exact bound"] = "exact bound" if exact else "bootstrap"
+    estimate = float(np.mean(estimates[half:]) - np.mean(estimates[:half]))
+    return Paired(estimate, float(low), float(high), kind, drawn)
+
+
+Gaps = list[tuple[NDArray[np.float64], int]]
+"""What videos, or pairs of them, differ by; and how many of them are independent. The metric's
+difference is the mean over the entries."""
+
+
+def _auc_gaps(first: Videos, second: Videos) -> Gaps:
+    gap = second.in_order() - first.in_order()
+    return [(gap, min(gap.shape))]
+
+
+def _bosc_gaps(first: Videos, second: Videos) -> Gaps:
+    gaps = [second.right(fake) - first.right(fake) for fake in (False, True)]
+    return [(gap, len(gap)) for gap in gaps]
+
+
+def _same(gap: NDArray[np.float64]) -> bool:
+    return bool((gap == gap.flat[0]).all())
+
+
+def _left_open(gaps: Gaps, level: float) -> NDArray[np.float64]:
+    """(2,): what is added at either end for videos that all differ by the same."""
+    added = np.zeros(2)
+    for gap, trials in gaps:
+        if _same(gap):
+            bounds = _alike(gap.flat[0], trials, level)
+            added += np.subtract((bounds.low, bounds.high), gap.flat[0]) / len(gaps)
+    return added
+
+
 def paired_bootstrap(
     is_fake: ArrayLike,
     first: ArrayLike,
@@ -140,31 +243,16 @@ def paired_bootstrap(
     Raises:
         ValueError: as :func:`delong`; too few draws.
     """
-    confidence(level)
-    if draws < LEAST_DRAWS:
-        raise ValueError(f"draws must be at least {LEAST_DRAWS}, not {draws}")
     fake, one, other = _both(is_fake, first, second)
     limits = threshold if isinstance(threshold, tuple) else (threshold, threshold)
-    # +1 where only the second is right, -1 where only the first is.
-    gain = (((other > limits[1]) == fake).astype(int) - ((one > limits[0]) == fake)).astype(float)
-    rng = np.random.default_rng(seed)
-    drawn, open_ends, alike = np.zeros(draws), np.zeros(2), True
-    for part in (gain[~fake], gain[fake]):
-        counts = rng.multinomial(len(part), np.full(len(part), 1 / len(part)), size=draws)
-        drawn += counts @ part / len(part) / 2
-        if (part == part[0]).all():
-            ends = _alike(part[0], len(part), level)
-            open_ends += np.subtract((ends.low, ends.high), part[0]) / 2
-        else:
-            alike = False
-    tail = (1 - level) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail]) + open_ends
-    estimate = metrics.bosc(fake, other, limits[1]) - metrics.bosc(fake, one, limits[0])
+    a, b = (Sample(fake, scores, np.arange(len(fake))) for scores in (one, other))
+    found = paired_difference([a], [b], threshold=limits, level=level, draws=draws, seed=seed)
+    differing = np.count_nonzero((one > limits[0]) != (other > limits[1]))
     kind: Literal["exact bound", "paired bootstrap"] = (
-        "exact bound" if alike else "paired bootstrap"
+        "exact bound" if found.kind == "exact bound" else "paired bootstrap"
     )
-    p = _p_value(drawn, int(np.count_nonzero(gain)))
-    return Difference(estimate, max(-1.0, float(low)), min(1.0, float(high)), p, kind)
+    p = _p_value(found.drawn, int(differing))
+    return Difference(found.estimate, found.low, found.high, p, kind)
 
 
 def _p_value(drawn: NDArray[np.float64], differing: int) -> float:

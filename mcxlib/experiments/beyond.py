@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from mcxlib.experiments.detector_comparison import LEVEL
 from mcxlib.experiments.fusion import PICKED, RULES, UNREACHABLE
-from mcxlib.experiments.rows import LEVEL
 
 
 def saw(
@@ -19,8 +19,8 @@ def saw(
     """A sentence each on thresholds, on differences between rows, and on fusing.
 
     Args:
-        points: of :func:`mcxlib.experiments.rows.points`.
-        compared: of :func:`mcxlib.experiments.rows.comparisons`.
+        points: of :func:`mcxlib.experiments.detector_comparison.points`.
+        compared: of :func:`mcxlib.experiments.detector_comparison.comparisons`.
         fused: of :func:`mcxlib.experiments.fusion.results`.
         held_out: the data sets that were not trained on.
     """

@@ -3,20 +3,27 @@
 Only rendered fakes are looked at: of them it is known, pixel by pixel, what was altered. Chance is
 shown twice: a flat map (the altered share of the area), and each network's own maps handed to other
 images, which keeps their shape and that networks look at the middle.
+
+What was measured is stored with the weights it was measured of, and measured once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from mcxlib import explain, pipeline
+from mcxlib import explain, pipeline, schemas
+from mcxlib.data.crops.rows import fingerprint
 from mcxlib.data.faces.crop import crop_mask
 from mcxlib.explain.truth import areas, pointing
-from mcxlib.pipeline.data import videos_folder
+from mcxlib.files import digest
+from mcxlib.pipeline.common import alone
+from mcxlib.pipeline.data import home_of, videos_folder
+from mcxlib.settings import paths, recipe
 from mcxlib.synthetic import DemoSpec
 from mcxlib.synthetic.traces import jpeg
 from mcxlib.synthetic.truth import altered_frames
@@ -27,11 +34,90 @@ if TYPE_CHECKING:
     from mcxlib.config import RunConfig
     from mcxlib.detectors.base import Detector
 
+FORMAT = 1
+"""Of what is stored."""
+
 METHODS = ("Grad-CAM", "Grad-CAM++", "LayerCAM")
 """Behind an average over space HiResCAM and XGrad-CAM are Grad-CAM, to rounding."""
 
 QUALITIES = (90, 70, 50)
 """Of the JPEG that faces go through to see whether a network reacts."""
+
+
+class Stored(NamedTuple):
+    """What was measured of two networks."""
+
+    truth: pd.DataFrame
+    """Of :func:`measured`; empty where nothing is known of what was altered."""
+    reaction: pd.DataFrame
+    """Of :func:`reaction`."""
+    note: dict[str, Any]
+    """Of which weights (network -> digest) and rows (digest)."""
+
+
+def files(config: RunConfig) -> tuple[Path, Path]:
+    """Where both tables lie."""
+    folder = paths.results(home_of(config.data)) / "maps"
+    return folder / "reaction.parquet", folder / "truth.parquet"
+
+
+def make(runs: Mapping[str, RunConfig]) -> Stored:
+    """:func:`measured` and :func:`reaction` of the networks of ``runs``, from the stored tables if
+    these are of the same weights, rows and code. Networks that are missing are trained.
+
+    Raises:
+        ValueError: as :func:`mcxlib.pipeline.ensure_run`; stored tables of a newer format.
+    """
+    config = next(iter(runs.values()))
+    for run in runs.values():
+        pipeline.ensure_run(run)
+    code = recipe.trigger("mcxlib.explain.truth", "mcxlib.explain.cam", "mcxlib.synthetic.truth")
+    rows = pipeline.ensure_rows(config, config.data.train_on)
+    wanted = {"weights": _weights(runs), "code": code, "rows_sha256": fingerprint(rows)}
+    first, last = files(config)
+    with alone(last, "maps against the truth"):
+        kept = _read(config)
+        if kept is not None and all(kept.note.get(key) == wanted[key] for key in wanted):
+            return kept
+        models = _networks(runs)
+        known = config.data.videos == "rendered"
+        truth = measured(models, fakes(config)) if known else pd.DataFrame()
+        note = {"format": FORMAT} | wanted
+        schemas.write_noted(first, reaction(models, config), note)
+        schemas.write_noted(last, truth, note)
+    return Stored(truth, pd.read_parquet(first), note)
+
+
+def stored(runs: Mapping[str, RunConfig]) -> Stored | None:
+    """What lies there, if it is of these networks; nothing is made. Errors as :func:`make`."""
+    kept = _read(next(iter(runs.values())))
+    return kept if kept is not None and kept.note["weights"] == _weights(runs) else None
+
+
+def _read(config: RunConfig) -> Stored | None:
+    first, last = files(config)
+    if not (first.is_file() and last.is_file()):
+        return None
+    notes = [schemas.read_note(path) for path in (first, last)]
+    if notes[0] != notes[1]:
+        return None  # cut off between the two
+    if notes[0].get("format", FORMAT) > FORMAT:
+        raise ValueError(
+            f"{last} is of format {notes[0]['format']}, and this program reads up to {FORMAT}; "
+            "update it"
+        )
+    return Stored(pd.read_parquet(last), pd.read_parquet(first), notes[0])
+
+
+def _weights(runs: Mapping[str, RunConfig]) -> dict[str, str]:
+    found = {name: pipeline.run_folder(run).weights for name, run in runs.items()}
+    return {name: digest(path) if path.is_file() else "" for name, path in found.items()}
+
+
+def _networks(runs: Mapping[str, RunConfig]) -> dict[str, Detector]:
+    from mcxlib import weights
+
+    return {n: weights.load(pipeline.run_folder(run).weights).model for n, run in runs.items()}
 
 
 class Fakes(NamedTuple):

@@ -20,7 +20,7 @@ from mcxlib.evaluate import chance, metrics
 from mcxlib.evaluate.calibration import CLOSEST
 from mcxlib.evaluate.paired import delong, holm
 from mcxlib.evaluate.thresholds import best_threshold
-from mcxlib.experiments.rows import LEVEL, Scored
+from mcxlib.experiments.detector_comparison import LEVEL, Scored
 
 PICKED = "best on validation"
 ALL = "mean of all"
@@ -226,7 +226,7 @@ def halves(scored: Scored, names: list[str], rounds: int = 200, seed: int = 0) -
         seen, other, average = np.mean(found, axis=0)
         counts = {"n_real": int((~fake).sum()) // 2, "n_fake": int(fake.sum()) // 2}
         rates = float(right[~fake].mean()), float(right[fake].mean())
-        gain = chance.best_of(len(names), rates, **counts, draws=4000)
+        gain = chance.best_of(len(names), rates, **counts)
         rows.append(
             {"dataset": dataset, "detectors": len(names)}
             | counts

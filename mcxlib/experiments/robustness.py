@@ -2,10 +2,10 @@
 or cut out by another box.
 
 For each corruption and level the faces of a sample of the closed set's test videos are cut out of
-their frames once more (:mod:`mcxlib.experiments.harm`) and scored as any others are. The scores of
-a run lie in one table in its folder, a row a frame and level, so that any number can be computed
-from them later. A level that is there is not made again; other weights, other crops or another
-:data:`mcxlib.experiments.corruptions.VERSION` make all of a run's levels anew.
+their frames once more (:mod:`mcxlib.experiments.corrupted_crops`) and scored as any others are. The
+scores of a run lie in one table in its folder, a row a frame and level, so that any number can be
+computed from them later. A level that is there is not made again; other weights, other crops or
+another :data:`mcxlib.experiments.corruptions.VERSION` make all of a run's levels anew.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from mcxlib import config as configs
 from mcxlib import pipeline, schemas
 from mcxlib.config import RunConfig
 from mcxlib.data.crops.rows import fingerprint, join
-from mcxlib.experiments import corruptions, harm
+from mcxlib.experiments import corrupted_crops, corruptions
+from mcxlib.experiments.corrupted_crops import FRAME, Sample
 from mcxlib.experiments.corruptions import NONE, Grid, Level
-from mcxlib.experiments.harm import FRAME, Sample
 from mcxlib.files import digest
 from mcxlib.pipeline.common import alone
 from mcxlib.settings import matrix
@@ -84,8 +84,8 @@ def make(
         told: called with a line a level.
 
     Raises:
-        ValueError: errors of :func:`mcxlib.pipeline.ensure_scores` and :func:`harm.cut`; or the
-            videos give other scores than the stored ones although nothing was done to them.
+        ValueError: errors of :func:`mcxlib.pipeline.ensure_scores` and :func:`corrupted_crops.cut`;
+            or the videos give other scores than the stored ones although nothing was done to them.
     """
     groups: dict[tuple[Path, str], list[_Store]] = {}
     for config in studied:
@@ -102,7 +102,9 @@ def make(
 def _make_level(stores: list[_Store], name: str, level: Level) -> None:
     first = stores[0]
     with tempfile.TemporaryDirectory(prefix="mcx-harm-") as folder:
-        rows = harm.cut(first.rows, first.videos, Path(folder), first.config.data, name, level)
+        rows = corrupted_crops.cut(
+            first.rows, first.videos, Path(folder), first.config.data, name, level
+        )
         for store in stores:
             store.add(name, level, rows, Path(folder))
 

@@ -12,8 +12,8 @@ from mcxlib.config import RunConfig
 from mcxlib.evaluate.drop import drop_interval
 from mcxlib.evaluate.intervals import Interval
 from mcxlib.experiments import corruptions, robustness
+from mcxlib.experiments.corrupted_crops import FRAME, Sample
 from mcxlib.experiments.corruptions import CORRUPTIONS, NONE
-from mcxlib.experiments.harm import FRAME, Sample
 
 UNITS = {"auc": 1, "bosc": 100}
 """Metrics, and what their fractions are multiplied by."""

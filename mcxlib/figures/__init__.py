@@ -10,11 +10,11 @@ from mcxlib.figures.beyond import (
     thresholds,
 )
 from mcxlib.figures.charts import compare, forest, roc_curves, score_distributions, training_curves
-from mcxlib.figures.lab import heat, maps_and_truth, strength_curves, traces
 from mcxlib.figures.pictures import cam_grid, contact_sheet, tsne_panels
 from mcxlib.figures.robustness import harmed_faces, robustness
 from mcxlib.figures.study import ablation, gates
 from mcxlib.figures.style import COLORS, MARKERS, Look, Plate, looks, save, style
+from mcxlib.figures.trace_charts import heat, maps_and_truth, strength_curves, traces
 
 __all__ = [
     "COLORS",

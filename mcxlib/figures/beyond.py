@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
 import numpy as np
 import pandas as pd
 
@@ -18,6 +21,10 @@ from mcxlib.figures.style import (
     style,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 _KINDS = {
     "bosc_half": ("at 0.5", "o", MEASURED_COLOR),
     "bosc_chosen": ("chosen on validation", "s", FAKE_COLOR),
@@ -30,29 +37,25 @@ def thresholds(table: pd.DataFrame, source: str = "") -> Plate:
     """BOSC at three thresholds, a panel a data set, a line a detector.
 
     Args:
-        table: of :func:`mcxlib.experiments.rows.points`.
+        table: of :func:`mcxlib.experiments.detector_comparison.points`.
         source: the data, for the mark under the axes.
     """
     labels, sets = _names(table, "label"), _names(table, "dataset")
-    with style():
-        figure = new_figure(2.0 + 1.75 * len(sets), 1.3 + 0.27 * len(labels))
-        axes = figure.subplots(1, len(sets), sharey=True, sharex=True, squeeze=False)[0]
-        heights = np.arange(len(labels))
-        for axis, name in zip(axes, sets, strict=True):
-            cells = table[table["dataset"] == name].set_index("label").reindex(labels)
-            lowest = 100 * cells[["bosc_half", "bosc_chosen"]].min(axis=1)
-            axis.hlines(heights, lowest, 100 * cells["bosc_best"], color="#cccccc", lw=1)
-            for column, (text, marker, color) in _KINDS.items():
-                size = {"|": 11, "s": 7.5}.get(marker, 4.5)
-                axis.plot(100 * cells[column], heights, marker, color=color, ms=size, label=text,
-                          mfc="none" if marker == "s" else color)  # fmt: skip
-            axis.axvline(50, color="#999999", ls=":", lw=1)
-            axis.set(title=name, xlabel="BOSC (%)")
-            axis.grid(axis="x")
-        _label_heights(axes[0], labels)
-        handles, texts = axes[0].get_legend_handles_labels()
-        figure.legend(handles, texts, loc="outside upper right", ncols=3)
-        mark(figure, source)
+    heights = np.arange(len(labels))
+
+    def dots(axis: Axes, name: str) -> None:
+        cells = table[table["dataset"] == name].set_index("label").reindex(labels)
+        lowest = 100 * cells[["bosc_half", "bosc_chosen"]].min(axis=1)
+        axis.hlines(heights, lowest, 100 * cells["bosc_best"], color="#cccccc", lw=1)
+        for column, (text, marker, color) in _KINDS.items():
+            size = {"|": 11, "s": 7.5}.get(marker, 4.5)
+            axis.plot(100 * cells[column], heights, marker, color=color, ms=size, label=text,
+                      mfc="none" if marker == "s" else color)  # fmt: skip
+        axis.axvline(50, color="#999999", ls=":", lw=1)
+        axis.set_xlabel("BOSC (%)")
+
+    size = (2.0 + 1.75 * len(sets), 1.3 + 0.27 * len(labels))
+    figure = _panels(labels, sets, size, dots, source, legend="outside upper right")
     means = table.groupby("dataset", sort=False)[list(_KINDS)].mean() * 100
     said = "; ".join(
         f"{row.Index} {row.bosc_half:.1f} at 0.5, {row.bosc_chosen:.1f} at the chosen threshold, "
@@ -68,29 +71,26 @@ def differences(
     """Differences to one detector with their 95 % intervals; filled where Holm leaves them.
 
     Args:
-        table: of :func:`mcxlib.experiments.rows.comparisons`.
+        table: of :func:`mcxlib.experiments.detector_comparison.comparisons`.
         reference: the detector compared with.
         metric: "auc" or "bosc".
         source: the data, for the mark under the axes.
     """
     table = table[table["metric"] == metric]
     labels, sets = _names(table, "label"), _names(table, "dataset")
-    with style():
-        figure = new_figure(2.0 + 1.75 * len(sets), 1.2 + 0.27 * len(labels))
-        axes = figure.subplots(1, len(sets), sharey=True, sharex=True, squeeze=False)[0]
-        heights = np.arange(len(labels))
-        for axis, name in zip(axes, sets, strict=True):
-            cells = table[table["dataset"] == name].set_index("label").reindex(labels)
-            axis.axvline(0, color="#999999", ls=":", lw=1)
-            axis.hlines(heights, cells["low"], cells["high"], color=MEASURED_COLOR, lw=1.4)
-            kept = cells["holm"] < 0.05
-            axis.plot(cells["estimate"], heights, "o", mfc="white", mec=MEASURED_COLOR, ms=4.5)
-            axis.plot(cells["estimate"][kept], heights[kept], "o", color=MEASURED_COLOR, ms=4.5)
-            axis.set(title=name, xlabel=f"{metric.upper()} less {reference}'s")
-            axis.xaxis.label.set_fontsize(7)
-            axis.grid(axis="x")
-        _label_heights(axes[0], labels)
-        mark(figure, source)
+    heights = np.arange(len(labels))
+
+    def dots(axis: Axes, name: str) -> None:
+        cells = table[table["dataset"] == name].set_index("label").reindex(labels)
+        axis.axvline(0, color="#999999", ls=":", lw=1)
+        axis.hlines(heights, cells["low"], cells["high"], color=MEASURED_COLOR, lw=1.4)
+        kept = cells["holm"] < 0.05
+        axis.plot(cells["estimate"], heights, "o", mfc="white", mec=MEASURED_COLOR, ms=4.5)
+        axis.plot(cells["estimate"][kept], heights[kept], "o", color=MEASURED_COLOR, ms=4.5)
+        axis.set_xlabel(f"{metric.upper()} less {reference}'s", fontsize=7)
+
+    size = (2.0 + 1.75 * len(sets), 1.2 + 0.27 * len(labels))
+    figure = _panels(labels, sets, size, dots, source)
     known = table.dropna(subset=["p"])
     n, kept_n = len(known), int((known["holm"] < 0.05).sum())
     ends = known.sort_values("estimate").iloc[[0, -1]] if n else known
@@ -107,7 +107,7 @@ def reliability(curves: pd.DataFrame, source: str = "") -> Plate:
     data set; a dot's area is the weight of its bin.
 
     Args:
-        curves: of :func:`mcxlib.experiments.rows.reliability_curves`; may be empty.
+        curves: of :func:`mcxlib.experiments.detector_comparison.reliability_curves`; may be empty.
         source: the data, for the mark under the axes.
     """
     sets = _names(curves, "dataset") or ["no row has a temperature"]
@@ -149,23 +149,19 @@ def fusion(table: pd.DataFrame, source: str = "") -> Plate:
     """
     families, sets, rules = (_names(table, column) for column in ("family", "dataset", "rule"))
     colors = dict(zip(rules, ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#222222"), strict=False))
-    with style():
-        figure = new_figure(1.8 + 1.75 * max(1, len(sets)), 1.6 + 0.6 * len(families))
-        axes = figure.subplots(1, max(1, len(sets)), sharey=True, sharex=True, squeeze=False)[0]
-        for axis, name in zip(axes, sets, strict=False):
-            for place, (rule, color) in enumerate(colors.items()):
-                part = table[(table["dataset"] == name) & (table["rule"] == rule)]
-                shift = 0.14 * (place - (len(rules) - 1) / 2)
-                height = [families.index(f) + shift for f in part["family"]]
-                looks = _RULE_LOOKS[place % 5]
-                size = 10 if looks == "|" else 5
-                axis.plot(part["auc"], height, looks, color=color, ms=size, label=rule)
-            axis.set(title=name, xlabel="AUC")
-            axis.grid(axis="x")
-        _label_heights(axes[0], families)
-        handles, texts = axes[0].get_legend_handles_labels()
-        figure.legend(handles, texts, loc="outside upper center", ncols=3)
-        mark(figure, source)
+
+    def dots(axis: Axes, name: str) -> None:
+        for place, (rule, color) in enumerate(colors.items()):
+            part = table[(table["dataset"] == name) & (table["rule"] == rule)]
+            shift = 0.14 * (place - (len(rules) - 1) / 2)
+            height = [families.index(f) + shift for f in part["family"]]
+            looks = _RULE_LOOKS[place % 5]
+            large = 10 if looks == "|" else 5
+            axis.plot(part["auc"], height, looks, color=color, ms=large, label=rule)
+        axis.set_xlabel("AUC")
+
+    size = (1.8 + 1.75 * max(1, len(sets)), 1.6 + 0.6 * len(families))
+    figure = _panels(families, sets, size, dots, source, legend="outside upper center")
     means = table.groupby(["family", "rule"], sort=False)["auc"].mean()
     said = "; ".join(
         f"{family}: {', '.join(f'{rule} {means[family, rule]:.3f}' for rule in rules)}"
@@ -253,6 +249,31 @@ def leads(table: pd.DataFrame) -> Plate:
         f"{table['lead'].max():.2f} points, beside what equal detectors show by chance: {counts}."
     )
     return Plate(figure, alt)
+
+
+def _panels(
+    labels: list[str],
+    sets: list[str],
+    size: tuple[float, float],
+    draw: Callable[[Axes, str], None],
+    source: str,
+    legend: Literal["outside upper right", "outside upper center"] | None = None,
+) -> Figure:
+    """The frame of a dot plot: a panel a data set, a line a label, which ``draw`` fills; with
+    ``legend``, its place."""
+    with style():
+        figure = new_figure(*size)
+        axes = figure.subplots(1, max(1, len(sets)), sharey=True, sharex=True, squeeze=False)[0]
+        for axis, name in zip(axes, sets, strict=False):
+            draw(axis, name)
+            axis.set_title(name)
+            axis.grid(axis="x")
+        _label_heights(axes[0], labels)
+        if legend:
+            handles, texts = axes[0].get_legend_handles_labels()
+            figure.legend(handles, texts, loc=legend, ncols=3)
+        mark(figure, source)
+    return figure
 
 
 def _names(table: pd.DataFrame, column: str) -> list[str]:

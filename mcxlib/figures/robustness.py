@@ -108,7 +108,7 @@ def harmed_faces(
 
     Args:
         pictures: corruption -> (level, crop), uint8 (S, S, 3), in the order of the axis; of
-            :func:`mcxlib.experiments.harm.faces`.
+            :func:`mcxlib.experiments.corrupted_crops.faces`.
         source: the data, for the mark under the pictures.
 
     Raises:

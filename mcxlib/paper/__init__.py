@@ -1,6 +1,7 @@
 """The paper's three tables as data (:mod:`.tables`), what they say of themselves (:mod:`.audit`,
 :mod:`.digits`), and what they say to the claims in the text (:mod:`.statements`)."""
 
+from mcxlib.evaluate.chance import lead_chance
 from mcxlib.paper.audit import (
     GRID_PERCENT,
     averages,
@@ -10,9 +11,9 @@ from mcxlib.paper.audit import (
     pair_bounds,
     text_claims,
 )
-from mcxlib.paper.digits import KODF_TEST, headline, lead_chance, means
+from mcxlib.paper.digits import headline, means
 from mcxlib.paper.statements import claims
-from mcxlib.paper.survival import best_of_eight, leads
+from mcxlib.paper.survival import KODF_TEST, auc_leads, best_of_eight, leads
 from mcxlib.paper.tables import (
     CROSS_DATASETS,
     MANIPULATIONS,
@@ -33,6 +34,7 @@ __all__ = [
     "KODF_TEST",
     "MANIPULATIONS",
     "Entry",
+    "auc_leads",
     "averages",
     "best_of_eight",
     "claims",

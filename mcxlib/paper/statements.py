@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from mcxlib.method import colorspace
-from mcxlib.paper import audit, digits, tables
+from mcxlib.paper import audit, digits, survival, tables
 from mcxlib.paper.tables import CROSS_DATASETS, MANIPULATIONS
 
 AGREES = "agrees"
@@ -23,11 +23,28 @@ CONTRADICTED = "contradicted"
 NOT_IN_TABLES = "not in the tables"
 
 
+class Number(NamedTuple):
+    """One of the numbers that a verdict rests on."""
+
+    what: str
+    """Such as "bosc", or words."""
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
+    """The 95 % interval, or what it can be otherwise; NaN for none."""
+    unit: str = "share"
+    of: str = ""
+    """The row, network or class that it is of."""
+    on: str = ""
+    """The test set, where there are several."""
+
+
 class Finding(NamedTuple):
-    """A verdict, and the numbers it rests on in one sentence."""
+    """A verdict, and the numbers it rests on: in one sentence, and one by one."""
 
     verdict: str
     said: str
+    numbers: tuple[Number, ...] = ()
 
 
 def claims() -> pd.DataFrame:
@@ -64,6 +81,9 @@ def _of_cell(claim: dict[str, Any]) -> Finding:
     if not pd.isna(claim["rank_claimed"]):
         said += f"; rank {claim['rank']} of its column"
         said += f", behind {leader}" if claim["rank"] == 2 else ""
+        if claim["metric"] == "auc":
+            sure = survival.auc_chance(claim["table"], claim["test_set"], claim["label"])
+            said += f"; {sure}" if sure else ""
     return Finding(AGREES if claim["finding"] == "agrees" else CONTRADICTED, said)
 
 

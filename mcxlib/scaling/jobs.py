@@ -44,6 +44,7 @@ def needs(config: Mapping[str, Any]) -> dict[str, dict[str, int]]:
         # A sample of test videos cut and scored anew a level; faces drawn and told apart.
         "robustness": {"mem_mb": 2 * BASE_MB, "runtime": _minutes(config, 240)},
         "traces": {"mem_mb": BASE_MB, "runtime": _minutes(config, 60)},
+        "maps": {"mem_mb": 2 * BASE_MB, "runtime": _minutes(config, 30)},
         "tables": {"mem_mb": BASE_MB, "runtime": _minutes(config, 30)},
         "scaling": {"mem_mb": BASE_MB, "runtime": _minutes(config, 10)},
         "claims": {"mem_mb": 2 * BASE_MB, "runtime": _minutes(config, 60)},

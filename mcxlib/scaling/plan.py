@@ -125,7 +125,7 @@ def _jobs(config: Mapping[str, Any], rows: Sequence[matrix.Row], found: Cost) ->
         jobs.study_hours(config),
     )
     harmed = replace(plain("robustness", 1, 1, 0.0), gpus=jobs.gpus(config))
-    once = ("traces", "tables", "scaling", "claims", "figures")
+    once = ("traces", "maps", "tables", "scaling", "claims", "figures")
     rest = [plain(rule, 1, 1, 0.0) for rule in once]
     return [*listed, studied, harmed, *rest, plain("notebook", _notebooks(), 1, 0.0)]
 

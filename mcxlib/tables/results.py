@@ -18,7 +18,8 @@ from mcxlib import paper
 from mcxlib.tables.compare import RATES
 from mcxlib.tables.stored import DATASETS, FACEFORENSICS, SYNTHETIC, Run, find_runs
 
-FORMAT = 1
+FORMAT = 2
+"""2: condition, strength, reference, p and p_adjusted, for the studies."""
 
 COLUMNS = {
     "table": "Table 1 to 3, further (other data sets), cost, or the name of a study",
@@ -28,14 +29,21 @@ COLUMNS = {
     "dataset": "the data set judged; several are joined by ' + ', and the value is their mean",
     "test_set": "the column of the table: a manipulation, an average, or a data set in short",
     "protocol": "what was trained and tested on, and by which split",
+    "condition": "what was done to what is judged, or how it is judged: a corruption, a trace, a "
+    "method of maps, a family of fused rows; empty for nothing",
+    "strength": "how much of it, as the study writes it",
     "level": "frame or video: what one sample is",
     "video_rule": "how a video's score comes from its frames'",
-    "metric": "bosc, accuracy, auc, sensitivity, specificity; of cost steps, seconds, ...",
+    "metric": "bosc, accuracy, auc, sensitivity, specificity; of cost steps, seconds, ...; of a "
+    "study what it measures",
     "unit": "percent, share, or that of the cost",
     "value": "the measured number, mean over the seeds; empty if not measured",
     "low": "lower end of the interval",
     "high": "upper end",
     "interval": "what the interval is",
+    "reference": "of a difference, what it is against",
+    "p": "how often chance alone would give so large a difference",
+    "p_adjusted": "the same, adjusted over all comparisons of the study (Holm)",
     "sd": "standard deviation over the seeds; empty for one seed",
     "n_real": "real samples, of one seed",
     "n_fake": "fake samples",
@@ -63,7 +71,7 @@ def tidy(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
     if unknown := {name for row in rows for name in row} - set(COLUMNS):
         raise KeyError(f"no columns of the results: {', '.join(sorted(unknown))}")
     table = pd.DataFrame(rows, columns=list(COLUMNS)).assign(format=FORMAT)
-    numbers = ["value", "low", "high", "sd", "paper"]
+    numbers = ["value", "low", "high", "p", "p_adjusted", "sd", "paper"]
     table[numbers] = table[numbers].astype(float)
     table[["n_real", "n_fake"]] = table[["n_real", "n_fake"]].astype("Int64")
     measured = table["value"].notna()

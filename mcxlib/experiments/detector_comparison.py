@@ -66,6 +66,32 @@ def collect(runs: Iterable[RunConfig], datasets: Iterable[str]) -> Scored:
     return together(validation, test)
 
 
+def stored(
+    runs: Iterable[RunConfig], datasets: Iterable[str]
+) -> tuple[Scored | None, list[RunConfig], list[str]]:
+    """The same from what lies on disk alone: nothing is made.
+
+    Returns:
+        The scores of the runs that have all of them, or None if fewer than two have; those runs;
+        and the labels of the others.
+    """
+    names = list(datasets)
+    validation, test, kept, lacking = [], [], [], []
+    for run in runs:
+        chosen_on = pipeline.stored_validation(run)
+        each = [pipeline.stored_scores(run, name) for name in names]
+        if chosen_on is None or any(one is None for one in each):
+            lacking.append(run.label)
+            continue
+        parts = [one for one in each if one is not None]
+        validation.append(_videos(run, chosen_on))
+        tests = [_videos(run, part[part["split"] == "test"]) for part in parts]
+        test.append(pd.concat(tests, ignore_index=True))
+        kept.append(run)
+    scored = together(validation, test) if len(kept) > 1 else None
+    return scored, kept, lacking
+
+
 def _videos(run: RunConfig, frames: pd.DataFrame) -> pd.DataFrame:
     videos = video_scores(frames, frames.attrs["video_rule"])
     return videos[[*KEY, "fake_score"]].rename(columns={"fake_score": run.label})

@@ -39,7 +39,7 @@ def robustness(
     ] = None,
 ) -> None:
     """How much harm does a detector bear? Score compressed, blurred, otherwise cut test faces."""
-    from mcxlib.experiments import corruptions, harm
+    from mcxlib.experiments import corrupted_crops, corruptions
     from mcxlib.experiments import robustness as study
     from mcxlib.experiments import robustness_curves as numbers
     from mcxlib.files import digest, write_json
@@ -49,7 +49,7 @@ def robustness(
 
         torch.set_num_threads(threads)
     grid = corruptions.parse(level) if level else corruptions.grid(full)
-    chosen = harm.Sample.parse(sample) if sample else None
+    chosen = corrupted_crops.Sample.parse(sample) if sample else None
     names = [name.strip() for name in detectors.split(",") if name.strip()]
     more = {"videos": videos} if videos else {}
     studied = study.runs(preset, names, full, seed, **more)
