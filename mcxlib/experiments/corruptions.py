@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import pandas as pd
 
 VERSION = 1
 """Rises when the same level gives other pixels; what was stored before is then made again."""
@@ -106,6 +107,19 @@ def parse(texts: Iterable[str]) -> Grid:
         given = [check(kind.name, level.strip()) for level in levels.split(",")] if equals else []
         found += [(kind.name, level) for level in (given or kind.levels)]
     return list(dict.fromkeys(found))
+
+
+def listed() -> pd.DataFrame:
+    """Every corruption to print: its name, the unit of its levels, the stated one and all."""
+    return pd.DataFrame(
+        {
+            "corruption": kind.title,
+            "a level is": kind.unit,
+            "stated": text(kind.stated),
+            "full grid": ", ".join(text(level) for level in kind.levels),
+        }
+        for kind in CORRUPTIONS.values()
+    )
 
 
 def find(name: str) -> Corruption:

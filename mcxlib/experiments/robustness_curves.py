@@ -201,7 +201,7 @@ def seen(table: pd.DataFrame) -> list[str]:
     """Three lines about all detectors together, at the stated levels."""
     at = stated(table)
     if at["auc_drop"].isna().all():
-        return ["No corruption has numbers at its stated level: nothing can be compared."]
+        return ["No corruption has numbers at its stated level.", *2 * ["Nothing can be compared."]]
     of_kind = at.groupby("corruption", sort=False)["auc_drop"].mean()
     of_label = at.groupby("label", sort=False)["auc_drop"].mean()
     apart = int(((at["auc_drop_low"] > 0) | (at["auc_drop_high"] < 0)).sum())
