@@ -43,7 +43,7 @@ def studies(
         claims: ``claims.json`` as :mod:`mcxlib.claims` writes it.
     """
     more = {"videos": videos} if videos else {}
-    home = home_of(configs.load(preset, **more))
+    home = home_of(configs.load_data(preset, **more))
     runs = paths.runs(home)
     makers: dict[str, Callable[[], tuple[list[Row], str]]] = {
         "the study of pairing": partial(_pairing, preset, more),
@@ -74,7 +74,7 @@ def _of_images(
 
 
 def _pairing(preset: str, more: Row) -> tuple[list[Row], str]:
-    folder = paths.runs(home_of(configs.load(preset, **more)))
+    folder = paths.runs(home_of(configs.load_data(preset, **more)))
     if not (folder / ablation.STUDY).is_dir():  # what reads a run loads torch too
         return [], "not made (mcx ablation)"
     asked = matrix.ABLATION_SEEDS[preset]
@@ -96,7 +96,7 @@ def _number(metric: str, value: float, **more: Any) -> Row:
 
 
 def _beside(preset: str, more: Row) -> tuple[list[Row], str]:
-    folder = paths.runs(home_of(configs.load(preset, **more)))
+    folder = paths.runs(home_of(configs.load_data(preset, **more)))
     if not any(folder.glob("*/validation.parquet")):
         return [], "no row has scores of validation videos"
     runs = [configs.load(preset, **row.settings, **more) for row in matrix.rows(preset)]
