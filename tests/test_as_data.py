@@ -10,7 +10,7 @@ from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
 
 from mcxlib import claims, pipeline, schemas
 from mcxlib.config import load
-from mcxlib.experiments import as_data, cam_truth, robustness, traces
+from mcxlib.experiments import as_data, as_data_images, cam_truth, robustness, traces
 from mcxlib.files import write_json
 from mcxlib.tables import results
 
@@ -60,7 +60,7 @@ def store_maps(config):
     rng = np.random.default_rng(60)
     rows = [
         {"network": network, "method": method, "manipulation": kind, "cells": 9, "evidence": True}
-        | {name: rng.random() for name in (*as_data._OF_MAP, "area")}
+        | {name: rng.random() for name in (*as_data_images._OF_MAP, "area")}
         for network in ("MCX-API(RGB)", "API-Net")
         for method in cam_truth.METHODS
         for kind in KINDS * 2
@@ -139,14 +139,21 @@ def cell(found, **where):
 def test_what_is_there_is_listed_and_what_is_not_is_named(stored):
     table, lines, *_ = stored
     said = "\n".join(lines)
-    assert "the study of pairing: 0 numbers; 1 of 1 seeds were not made (mcx ablation)" in said
+    assert "the study of pairing: 0 numbers; not made (mcx ablation)" in said
     assert "without stored scores of all sets: MesoNet" in said
     assert "robustness: 6 numbers; not made of API-Net (mcx robustness)" in said
     kinds = {"thresholds", "calibration", "differences", "fusion", "halves"}
     assert set(table["table"]) == kinds | {"robustness", "traces", "maps", "claims"}
     assert table["value"].notna().all()
-    assert table["synthetic"].dropna().all()
+    assert (table["synthetic"] != table["source"].str.startswith("no videos")).all()
     assert (table["format"] == results.FORMAT).all()
+
+
+def test_where_nothing_was_made_every_study_is_named(home):
+    rows, lines = as_data.studies("test")
+    assert rows == []
+    for study in ("pairing", "beside", "robustness", "traces", "maps", "claims"):
+        assert sum(study in line and " 0 numbers; " in line for line in lines) == 1
 
 
 def test_thresholds(stored, numbers):

@@ -16,22 +16,12 @@ import pandas as pd
 
 from mcxlib import config as configs
 from mcxlib import pipeline
-from mcxlib.config import RunConfig
-from mcxlib.experiments import (
-    ablation,
-    cam_truth,
-    detector_comparison,
-    fusion,
-    robustness,
-    robustness_curves,
-    trace_nets,
-    traces,
-)
-from mcxlib.experiments.origins import Origins, by_label, of_maps, of_robustness
+from mcxlib.experiments import ablation, detector_comparison, fusion
+from mcxlib.experiments.origins import Origins, by_label
 from mcxlib.files import read_json
-from mcxlib.settings import matrix
+from mcxlib.pipeline.data import home_of
+from mcxlib.settings import matrix, paths
 from mcxlib.tables.results import BOOTSTRAP
-from mcxlib.tables.stored import SYNTHETIC
 
 Row = dict[str, Any]
 
@@ -40,8 +30,6 @@ REFERENCE = "MCX-API(RGB)"
 
 _PERCENT = ("bosc", "eer", "tpr", "seen", "other", "average", "simulated")
 """Beginnings of metrics that tables print in percent."""
-
-_SEEDS = "standard deviation over seeds"
 
 
 def studies(
@@ -55,12 +43,14 @@ def studies(
         claims: ``claims.json`` as :mod:`mcxlib.claims` writes it.
     """
     more = {"videos": videos} if videos else {}
+    home = home_of(configs.load_data(preset, **more))
+    runs = paths.runs(home)
     makers: dict[str, Callable[[], tuple[list[Row], str]]] = {
         "the study of pairing": partial(_pairing, preset, more),
         "rows beside each other": partial(_beside, preset, more),
-        "robustness": partial(_robustness, preset, more),
-        "traces": partial(_traces, preset),
-        "maps against the truth": partial(_maps, preset, more),
+        "robustness": partial(_of_images, "robustness", runs, "*/robustness/*", preset, more),
+        "traces": partial(_of_images, "traces", paths.results(preset), "traces/*", preset, more),
+        "maps": partial(_of_images, "maps", paths.results(home), "maps/*", preset, more),
         "claims": partial(_claims, preset, more, claims),
     }
     rows: list[Row] = []
@@ -72,7 +62,21 @@ def studies(
     return rows, lines
 
 
+def _of_images(
+    name: str, folder: Path, files: str, preset: str, more: Row
+) -> tuple[list[Row], str]:
+    """A study of images: loaded, with what reads them, only if anything of it was made."""
+    if not any(folder.glob(files)):
+        return [], f"not made (mcx {name})"
+    from mcxlib.experiments import as_data_images
+
+    return as_data_images.MAKERS[name](preset, more)
+
+
 def _pairing(preset: str, more: Row) -> tuple[list[Row], str]:
+    folder = paths.runs(home_of(configs.load_data(preset, **more)))
+    if not (folder / ablation.STUDY).is_dir():  # what reads a run loads torch too
+        return [], "not made (mcx ablation)"
     asked = matrix.ABLATION_SEEDS[preset]
     seeds = ablation.finished(preset, asked, **more)
     said = f"{len(asked) - len(seeds)} of {len(asked)} seeds were not made (mcx ablation)"
@@ -92,6 +96,9 @@ def _number(metric: str, value: float, **more: Any) -> Row:
 
 
 def _beside(preset: str, more: Row) -> tuple[list[Row], str]:
+    folder = paths.runs(home_of(configs.load_data(preset, **more)))
+    if not any(folder.glob("*/validation.parquet")):
+        return [], "no row has scores of validation videos"
     runs = [configs.load(preset, **row.settings, **more) for row in matrix.rows(preset)]
     found, kept, lacking = detector_comparison.stored(runs, pipeline.ALL_DATASETS)
     said = f"without stored scores of all sets: {', '.join(lacking)}" if lacking else ""
@@ -182,135 +189,7 @@ def of_halves(table: pd.DataFrame, labels: Sequence[str], origins: Origins) -> l
     return rows
 
 
-# -- robustness, traces, maps, claims ----------------------------------------------------------
-
-
-def _robustness(preset: str, more: Row) -> tuple[list[Row], str]:
-    if preset not in robustness.SAMPLES:
-        return [], "no sample of this preset"
-    runs = robustness.runs(preset, full=True, **more)
-    made = [run for run in runs if robustness.stored(run) is not None]
-    usual = robustness.runs(preset, **more)
-    lacking = [run.label for run in usual if run.run_id not in {one.run_id for one in made}]
-    said = f"not made of {', '.join(lacking)} (mcx robustness)" if lacking else ""
-    if not made:
-        return [], said
-    return robustness_rows(made), said
-
-
-def robustness_rows(runs: Sequence[RunConfig]) -> list[Row]:
-    """The rows of :func:`mcxlib.experiments.robustness_curves.curves`: each metric, and what a
-    level costs against the same frames untouched."""
-    table = robustness_curves.curves(runs)
-    about_runs = {run.run_id: of_robustness(run) for run in runs}
-    rows = []
-    for cell in table.to_dict("records"):
-        about = about_runs[cell["run_id"]] | {"table": "robustness", "test_set": "Average"}
-        about |= {"condition": cell["corruption"], "strength": cell["level"], "level": "frame"}
-        about["note"] = f"{cell['frames']} frames of {cell['videos']} videos, {cell['lost']} lost"
-        for metric, scale in robustness_curves.UNITS.items():
-            unit = "percent" if scale == 100 else "share"
-            for name in (metric, f"{metric}_drop"):
-                if np.isnan(cell.get(name, np.nan)):
-                    continue
-                number = {"metric": name, "value": cell[name], "unit": unit}
-                number |= {"low": cell[f"{name}_low"], "high": cell[f"{name}_high"]}
-                number |= {"interval": BOOTSTRAP}
-                number |= {"reference": "the same frames untouched"} if name != metric else {}
-                rows.append(about | number)
-    return rows
-
-
-def _traces(preset: str) -> tuple[list[Row], str]:
-    grid = traces.largest(preset)
-    try:
-        table = traces.results(preset, grid)
-    except FileNotFoundError as error:
-        return [], str(error)
-    return of_traces(table) + of_trace_nets(trace_nets.results(preset)), ""
-
-
-_DRAWN = {"dataset": "drawn faces", "level": "frame", "source": SYNTHETIC}
-
-
-def of_traces(table: pd.DataFrame) -> list[Row]:
-    """The rows of :func:`mcxlib.experiments.traces.results`, mean over the seeds: a set of colour
-    spaces a row, a trace a condition."""
-    kept = ["colorspace", "variant", "trace", "level", "strength"]
-    rows = []
-    for (space, variant, trace, _, strength), part in table.groupby(kept, sort=False):
-        about = {"table": "traces", "row": space, "detector": "filter bank and linear classifier"}
-        about |= _DRAWN | {"condition": trace, "strength": f"{strength:g}"}
-        about["seeds"] = " ".join(map(str, part["seed"]))
-        about["note"] = f"normalisation: {variant}" if trace != "control" else f"control: {variant}"
-        for name in ("auc", "compressed_auc"):
-            if part[name].notna().all():
-                rows.append(about | {"metric": name, "unit": "share"} | _over_seeds(part[name]))
-    return rows
-
-
-def of_trace_nets(table: pd.DataFrame) -> list[Row]:
-    """The rows of :func:`mcxlib.experiments.trace_nets.results`, mean over the seeds."""
-    rows = []
-    for (space, trace), part in table.groupby(["colorspace", "trace"], sort=False):
-        about = {"table": "traces", "row": space, "detector": "xception"} | _DRAWN
-        about |= {"condition": trace, "seeds": " ".join(map(str, part["seed"]))}
-        about |= {"strength": f"{traces.TRACES[str(trace)].strengths[trace_nets.LEVEL - 1]:g}"}
-        rows.append(about | {"metric": "auc", "unit": "share"} | _over_seeds(part["auc"]))
-    return rows
-
-
-def _over_seeds(values: pd.Series) -> Row:
-    """Mean and spread."""
-    found: Row = {"value": float(values.mean())}
-    if len(values) < 2:
-        return found
-    ends = {"low": float(values.min()), "high": float(values.max())}
-    return found | ends | {"sd": float(values.std(ddof=1)), "interval": "lowest and highest seed"}
-
-
-def _maps(preset: str, more: Row) -> tuple[list[Row], str]:
-    runs = {
-        run.label: run
-        for run in (configs.load(preset, detector=n, **more) for n in ("mcx-api", "api-net"))
-    }
-    named = dict(zip(("MCX-API(RGB)", "API-Net"), runs.values(), strict=True))
-    found = cam_truth.stored(named)
-    if found is None:
-        return [], "not measured of these networks (mcx maps)"
-    said = "" if len(found.truth) else "what was altered is not known of these videos"
-    return of_cam_truth(found, named), said
-
-
-_OF_MAP = (
-    *("share", "share_of_others", "pointing", "pointing_of_others"),
-    *("deletion", "deletion_of_others", "insertion", "insertion_of_others"),
-)
-
-
-def of_cam_truth(found: cam_truth.Stored, runs: dict[str, RunConfig]) -> list[Row]:
-    """The rows of :mod:`mcxlib.experiments.cam_truth`: means over the crops of which a map says
-    something, of all fakes and of each manipulation; and how compression moves a network."""
-    about_runs = {name: of_maps(run, found.note) for name, run in runs.items()}
-    rows = []
-    for by in ((), ("manipulation",)) if len(found.truth) else ():
-        for key, part in found.truth.groupby(["network", "method", *by], sort=False):
-            about = about_runs[str(key[0])] | {"table": "maps", "row": key[0], "level": "frame"}
-            about |= {"condition": key[1], "test_set": key[2] if by else "all fakes"}
-            without = int((~part["evidence"]).sum())
-            about["note"] = f"{without} of {len(part)} maps say nothing" if without else ""
-            for name in (*_OF_MAP, "area"):
-                known = part[name].dropna()
-                if len(known):
-                    number = {"metric": name, "unit": "share", "value": float(known.mean())}
-                    rows.append(about | number | {"n_fake": len(known)})
-    for cell in found.reaction.to_dict("records"):
-        about = about_runs[cell["network"]] | {"table": "maps", "row": cell["network"]}
-        about |= {"condition": "JPEG", "strength": f"{cell['quality']:g}", "level": "frame"}
-        about |= {"n_real": cell["faces"], "reference": "the same real faces untouched"}
-        rows.append(about | {"metric": "shift", "unit": "log-odds", "value": cell["shift"]})
-        rows.append(about | {"metric": "auc", "unit": "share", "value": cell["auc"]})
-    return rows
+# -- claims -----------------------------------------------------------------------------------
 
 
 def _claims(preset: str, more: Row, file: Path | None) -> tuple[list[Row], str]:

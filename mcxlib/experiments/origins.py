@@ -7,7 +7,6 @@ from typing import Any
 
 from mcxlib import pipeline, schemas
 from mcxlib.config import RunConfig
-from mcxlib.experiments import robustness
 from mcxlib.paper import row_key
 from mcxlib.tables import results, stored
 from mcxlib.tables.stored import Run
@@ -78,19 +77,7 @@ def by_label(config: RunConfig) -> Callable[[str, str], Row]:
     return of
 
 
-def of_robustness(config: RunConfig) -> Row:
-    """Of the stored scores under corruptions."""
-    note = schemas.read_note(robustness.path_of(config))
-    return _of_sample(config, note["weights_sha256"], note["rows_sha256"])
-
-
-def of_maps(config: RunConfig, note: Row) -> Row:
-    """Of stored maps: ``note`` is theirs."""
-    label = {"mcx-api": "MCX-API(RGB)", "api-net": "API-Net"}[config.detector]
-    return _of_sample(config, note["weights"][label], note["rows_sha256"])
-
-
-def _of_sample(config: RunConfig, weights: str, rows: str) -> Row:
+def of_sample(config: RunConfig, weights: str, rows: str) -> Row:
     """Of a sample of the test part of what a run was trained on."""
     run, dataset = run_of(config), config.data.train_on
     about = {"row": run.label, "detector": run.method, "variant": run.variant}
