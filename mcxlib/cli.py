@@ -720,6 +720,10 @@ def detect_(
         Path | None,
         typer.Option(help="write a page about it: NAME.html, or a folder for one page a file"),
     ] = None,
+    precision: Annotated[
+        str,
+        typer.Option(help="fp32, bf16, or auto: bf16 where it is faster and changes no verdict"),
+    ] = "fp32",
     threads: Threads = 0,
 ) -> None:
     """Say of videos and images whether they look manipulated, and how sure that is.
@@ -733,9 +737,13 @@ def detect_(
             raise command.WrongUse("--json and --csv exclude each other")
         if people not in ("all", "largest"):
             raise command.WrongUse(f"--people is all or largest, not {people!r}")
+        if precision not in ("auto", "fp32", "bf16"):
+            raise command.WrongUse(f"--precision is auto, fp32 or bf16, not {precision!r}")
         _use_threads(threads)
         form: command.Form = "json" if as_json else "csv" if as_csv else "text"
-        request = command.Request(files, weights, every, max_frames, people, form, output)
+        request = command.Request(
+            files, weights, every, max_frames, people, form, output, precision
+        )
         also = None
         if report is not None:
             from mcxlib.answer.report import writer

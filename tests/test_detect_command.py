@@ -54,6 +54,10 @@ def test_one_line_a_file_and_what_could_not_be_judged_decides_the_code(clips):
         (("a.mp4", "--weights", "nowhere"), "no weights at nowhere"),
         (("a.mp4", "--weights", WEIGHTS, "--json", "--csv"), "exclude each other"),
         (("a.mp4", "--weights", WEIGHTS, "--people", "some"), "--people is all or largest"),
+        (
+            ("a.mp4", "--weights", WEIGHTS, "--precision", "bf8"),
+            "--precision is auto, fp32 or bf16",
+        ),
         (("a.mp4", "--weights", WEIGHTS, "--every", "-1"), "every"),
         ((), "files"),
     ],

@@ -136,6 +136,8 @@ def test_a_long_clip_is_never_in_memory_as_a_whole(judges, people, tmp_path, mon
         return result
 
     class Finder:
+        independent = False
+
         def reset(self):
             pass
 
@@ -315,7 +317,12 @@ def test_weights_whose_crops_cannot_be_made_are_refused(tmp_path):
 
 def test_the_function_of_the_package(clip):
     answer = mcxlib.detect(clip, WEIGHTS, max_frames=4, people="largest")
-    assert answer.options == {"every": 0, "max_frames": 4, "people": "largest"}
+    assert answer.options == {
+        "every": 0,
+        "max_frames": 4,
+        "people": "largest",
+        "precision": "fp32",
+    }
     assert len(answer.people[0].faces) == 4
     assert json.loads(answer.model_dump_json())["schema_version"] == 1
     with pytest.raises(ValueError, match="--weights demo takes the demonstration's"):

@@ -52,6 +52,7 @@ class Request:
     people: str
     form: Form = "text"
     output: Path | None = None
+    precision: str = "fp32"
 
 
 class WrongUse(ValueError):
@@ -258,7 +259,12 @@ def options(request: Request) -> Options:
     """The request's options, checked."""
     from mcxlib.answer.judge import Options
 
-    return Options(request.every, request.max_frames, request.people)  # type: ignore[arg-type]
+    return Options(
+        request.every,
+        request.max_frames,
+        request.people,  # type: ignore[arg-type]
+        request.precision,  # type: ignore[arg-type]
+    )
 
 
 def _answer(

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
 
 from mcxlib import __version__, weights
-from mcxlib.answer import look, tracks, verdict, words
+from mcxlib.answer import look, scores, tracks, verdict, words
+from mcxlib.answer.abreast import abreast
 from mcxlib.answer.sandbox import Limits, Refused, Sandbox
 from mcxlib.answer.schema import (
     VERDICTS,
@@ -31,8 +32,6 @@ from mcxlib.data.faces.contract import LOOSE_FACTOR, MIN_FACE
 from mcxlib.data.faces.crop import crop_face
 from mcxlib.data.faces.finder import FaceFinder
 from mcxlib.data.video import scenes
-from mcxlib.engine import memory
-from mcxlib.engine.score import outputs
 from mcxlib.files import digest
 from mcxlib.weights import Loaded
 
@@ -43,6 +42,9 @@ MOST_FACES = 384
 SMALLEST = 0.04
 """Share of a frame's shorter side below which no face is looked for: 43 px of 1080. Smaller ones
 show too little to be judged, and looking for them takes most of the time and memory."""
+
+MOST_ABREAST = 4 << 20
+"""Pixels of a frame up to which several are searched at a time: larger ones take much memory."""
 
 _ROOM = 256 << 20
 """Bytes of decoded frames that wait at a time."""
@@ -61,6 +63,8 @@ class Options:
     max_frames: int = 32
     people: Literal["all", "largest"] = "all"
     """"largest" looks at the largest face of each frame only, which is faster."""
+    precision: scores.Asked = "fp32"
+    """Of the network: see :func:`mcxlib.answer.scores.score`."""
 
     def __post_init__(self) -> None:
         if self.every < 0:
@@ -69,6 +73,10 @@ class Options:
             raise ValueError(f"max_frames must lie in 1 to {MOST_FRAMES}, not {self.max_frames}")
         if self.people not in ("all", "largest"):
             raise ValueError(f"people are 'all' or 'largest', not {self.people!r}")
+        if self.precision not in get_args(scores.Asked):
+            raise ValueError(
+                f"precision is one of {', '.join(get_args(scores.Asked))}, not {self.precision!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -246,7 +254,8 @@ class Judge:
             self.finder.reset()
         most = max(1, min(16, MOST_FACES // len(seen.indices)))
         before: np.ndarray | None = None
-        for (got, frame), seconds in zip(self._frames(path, seen), seen.seconds, strict=True):
+        looked = abreast(self._looked, self._frames(path, seen), self._threads(seen))
+        for ((got, frame), search), seconds in zip(looked, seen.seconds, strict=True):
             found.notes.update(filter(None, got.note.split("; ")))
             if frame is None:
                 found.without["frame", got.problem] += 1
@@ -258,7 +267,7 @@ class Judge:
                 found.cuts.append(len(found.frames))
             before = small
             try:
-                faces = self._faces(frame, got.number)
+                faces = search.result()
                 kept = faces[:most] if self.options.people == "all" else faces[:1]
                 crops = [self._crop(frame, face) for face in kept]
             except Exception as error:  # whatever it is, it is this frame's
@@ -301,6 +310,20 @@ class Judge:
                         raise Refused("fewer pixels came than were announced")
                     pixels = np.fromfile(out, np.uint8, height * width * 3, offset=got.offset)
                     yield got, pixels.reshape(height, width, 3)
+
+    def _threads(self, seen: look.Look) -> int:
+        """How many frames are searched at a time."""
+        if self.finder is None or not self.finder.independent:
+            return 1
+        width, height = (seen.found.get(name) for name in ("width", "height"))
+        known = isinstance(width, int) and isinstance(height, int)
+        if not known or width * height > MOST_ABREAST:  # type: ignore[operator]
+            return 1
+        return min(torch.get_num_threads(), len(seen.indices))
+
+    def _looked(self, fetched: tuple[look.Got, np.ndarray | None]) -> list[choice.Face]:
+        got, frame = fetched
+        return [] if frame is None else self._faces(frame, got.number)
 
     def _faces(self, frame: np.ndarray, number: int) -> list[choice.Face]:
         """The faces of a frame, uint8 (H, W, 3), the largest first."""
@@ -355,8 +378,13 @@ class Judge:
         return Judged(answer, crops, self.network)
 
     def _person(self, number: int, faces: list[_Seen], crops: np.ndarray) -> Person:
-        values = self._scores(crops)
-        score = verdict.interval(values[:, 0].tolist(), [face.seconds for face in faces])
+        values, score, precision = scores.score(
+            self.network,
+            crops,
+            [face.seconds for face in faces],
+            self.scale,
+            self.options.precision,
+        )
         names = self.network.model.classes if values.shape[1] > 1 else ()
         return Person(
             number=number,
@@ -374,17 +402,8 @@ class Judge:
             probability=verdict.probability(score, self.scale),
             verdict=verdict.verdict(score, self.scale),
             classes=dict(zip(names, values[:, 1:].mean(axis=0).tolist(), strict=True)),
+            precision=precision,
         )
-
-    def _scores(self, crops: np.ndarray) -> np.ndarray:
-        """Crops, uint8 (n, S, S, 3) -> (n, 1 + C), as :func:`mcxlib.engine.score.outputs`."""
-        train = self.network.config.train
-        size, room = train.input_size, crops.shape[1] - train.input_size
-        middle = crops[:, room // 2 :, room // 2 :][:, :size, :size]
-        images = torch.from_numpy(np.ascontiguousarray(middle)).permute(0, 3, 1, 2)
-        full = f"no memory left for crops of {size} px"
-        with memory.explained(full):
-            return outputs(self.network.model, images, torch.device("cpu"), train.precision)
 
     def _nothing(self, path: Path, about: FileFacts | None, reason: str) -> Judged:
         kind: Any = "frames" if path.is_dir() else "image" if _named_image(path) else "video"

@@ -64,6 +64,8 @@ class Person(_Part):
     verdict: Verdict
     classes: dict[str, float]
     """Mean probability of each class that the weights know; empty where they know none."""
+    precision: Literal["fp32", "bf16", ""] = ""
+    """What the network computed the scores in; "" in answers from before this was said."""
 
 
 class NotJudged(_Part):
@@ -152,7 +154,8 @@ class Answer(_Part):
     """None if the file could not be opened at all."""
     weights: WeightsFacts
     options: dict[str, Any] = {}
-    """Which frames and whose faces were looked at: ``every``, ``max_frames``, ``people``."""
+    """Which frames and whose faces were looked at: ``every``, ``max_frames``, ``people``;
+    and the ``precision`` that was asked for."""
     program: str
     """Name and version of what made this."""
     made: str

@@ -162,6 +162,15 @@ def verdict(score: Interval, found: Scale) -> Verdict:
     return "suspicious"
 
 
+def steady(score: Interval, found: Scale, margin: float) -> bool:
+    """Whether the verdict would be the same, had each frame's score been up to ``margin`` off."""
+    lower, higher = (
+        score.model_copy(update={"low": score.low + off, "high": score.high + off})
+        for off in (-margin, margin)
+    )
+    return verdict(lower, found) == verdict(higher, found)
+
+
 def _share(count: int, videos: int) -> Interval:
     found = proportion_interval(count, videos, LEVEL)
     how = f"exact (Clopper and Pearson), {count} of {videos} real validation videos"

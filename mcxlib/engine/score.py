@@ -190,10 +190,15 @@ def _columns(model: Detector) -> list[str]:
     return ["fake_score", *(f"p_{name}" for name in model.classes if known is not None)]
 
 
-def outputs(model: Detector, images: Tensor, device: torch.device, precision: str) -> np.ndarray:
+def outputs(
+    model: Detector, images: Tensor, device: torch.device, precision: str, group: int = GROUP
+) -> np.ndarray:
     """Images, uint8 (B, 3, H, W), of a model in evaluation mode -> float64 (B, 1 + C): the score of
-    fake, and the probabilities of the classes where the detector has them (else C is 0)."""
-    logits = _grouped(model, images, device, precision)
+    fake, and the probabilities of the classes where the detector has them (else C is 0).
+
+    The network gets ``group`` images at once, which decides the memory it takes.
+    """
+    logits = _grouped(model, images, device, precision, group)
     scores = model.fake_score(logits)[:, None]
     probabilities = model.class_probabilities(logits)
     if probabilities is None:
@@ -203,18 +208,22 @@ def outputs(model: Detector, images: Tensor, device: torch.device, precision: st
 
 @torch.inference_mode()
 def _grouped(
-    function: Callable[[Tensor], Tensor], images: Tensor, device: torch.device, precision: str
+    function: Callable[[Tensor], Tensor],
+    images: Tensor,
+    device: torch.device,
+    precision: str,
+    group: int = GROUP,
 ) -> Tensor:
-    """``function`` of uint8 images (B, 3, H, W), computed in groups of ``GROUP``: float32, on the
+    """``function`` of uint8 images (B, 3, H, W), computed in groups of one size: float32, on the
     CPU."""
-    missing = -len(images) % GROUP
+    missing = -len(images) % group
     if missing:
         images = torch.cat([images, images.new_zeros(missing, *images.shape[1:])])
         images = images.contiguous(memory_format=torch.channels_last)
     images = images.to(device, non_blocking=True)
     dtype = memory.AUTOCAST[precision]
     with torch.autocast(device.type, dtype=dtype) if dtype else nullcontext():
-        out = [function(crops.to_float(group, device)) for group in images.split(GROUP)]
+        out = [function(crops.to_float(part, device)) for part in images.split(group)]
     return torch.cat(out)[: len(images) - missing].float().cpu()
 
 

@@ -64,6 +64,11 @@ class FaceFinder:
             self.follower = Follower(self.cascade, min_probability)
         self.last: Face | None = None
 
+    @property
+    def independent(self) -> bool:
+        """Whether what is found in a frame depends on no other one, so that their order is free."""
+        return not self.follower and not (self.cascade and self.largest_only)
+
     def reset(self) -> None:
         """Forget the last frame: the next one is of another video."""
         self.last = None
