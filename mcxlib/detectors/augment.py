@@ -1,7 +1,7 @@
 """Random changes of a single face that several publications train with.
 
 Each takes a (3, H, W) image in [0, 1] and draws from torch's global generator, so that a step that
-is seeded is the same twice. They stand for changes of the albumentations package that the
+is seeded is the same twice; :mod:`mcxlib.detectors.together` applies them to many. They stand for changes of the albumentations package that the
 references use; ranges are that package's defaults where a reference names none.
 """
 
@@ -13,26 +13,35 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
+from mcxlib.detectors.together import Change
+
 _BYTE = 255.0
 
 
-class Jpeg(nn.Module):
+class Jpeg(Change):
     """Compression by JPEG at a quality drawn between two, both included; on the CPU."""
 
     def __init__(self, lowest: int, highest: int) -> None:
         super().__init__()
         self.lowest, self.highest = lowest, highest
 
-    def forward(self, image: Tensor) -> Tensor:
-        quality = int(torch.randint(self.lowest, self.highest + 1, ()))
-        pixels = (image.clamp(0, 1) * _BYTE).round().to(device="cpu", dtype=torch.uint8)
-        backwards = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy()[..., ::-1])
-        _, code = cv2.imencode(".jpg", backwards, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        found = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))[..., ::-1].copy()
-        return torch.from_numpy(found).permute(2, 0, 1).to(image.device, image.dtype) / _BYTE
+    def draw(self, image: Tensor) -> int:
+        return int(torch.randint(self.lowest, self.highest + 1, ()))
+
+    def together(self, images: Tensor, found: list[int]) -> Tensor:
+        bytes_ = (images.clamp(0, 1) * _BYTE).round().to(device="cpu", dtype=torch.uint8)
+        backwards = np.ascontiguousarray(bytes_.permute(0, 2, 3, 1).numpy()[..., ::-1])
+        decoded = [_compressed(one, quality) for one, quality in zip(backwards, found, strict=True)]
+        again = torch.from_numpy(np.stack(decoded)[..., ::-1].copy()).permute(0, 3, 1, 2)
+        return again.to(images.device, images.dtype) / _BYTE
 
 
-class Lighting(nn.Module):
+def _compressed(pixels: np.ndarray, quality: int) -> np.ndarray:
+    _, code = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))
+
+
+class Lighting(Change):
     """A shift along the principal components of the image's own colours: of each, its variance
     times a number drawn with the given standard deviation (Krizhevsky et al., 2012)."""
 
@@ -40,11 +49,18 @@ class Lighting(nn.Module):
         super().__init__()
         self.deviation = deviation
 
-    def forward(self, image: Tensor) -> Tensor:
+    def draw(self, image: Tensor) -> Tensor:
+        return torch.randn(3)
+
+    def together(self, images: Tensor, found: list[Tensor]) -> Tensor:
+        colours = images.flatten(2)
+        colours = colours - colours.mean(2, keepdim=True)
+        covariance = colours @ colours.transpose(1, 2) / (colours.shape[2] - 1)
         # On the host: three by three numbers are not worth a device's solver.
-        variance, components = torch.linalg.eigh(torch.cov(image.flatten(1)).cpu())
-        shift = components @ (variance * torch.randn(3) * self.deviation)
-        return (image + shift.to(image)[:, None, None]).clamp(0, 1)
+        variance, components = torch.linalg.eigh(covariance.cpu())
+        amount = variance * torch.stack(found).to(variance) * self.deviation
+        shift = (components @ amount[..., None]).to(images)
+        return (images + shift[..., None]).clamp_(0, 1)
 
 
 def noise() -> nn.Module:

@@ -151,12 +151,14 @@ class MixBlock(nn.Module):
             )
         query = torch.cat([f(x) for f, x in zip(self.queries, maps, strict=True)], dim=3)
         key = torch.cat([f(x) for f, x in zip(self.keys, maps, strict=True)], dim=3)
-        attention = torch.softmax(query @ key.transpose(2, 3), dim=3)
+        # A channel's plane has to lie together, or each is copied by itself.
+        attention = torch.softmax(query.contiguous() @ key.contiguous().transpose(2, 3), dim=3)
         share = 2 * torch.sigmoid(self.shares) - 1
-        given = [x * attention * s for x, s in zip(maps, share, strict=True)]
-        return [
-            x + scale(y) for x, scale, y in zip(maps, self.scales, reversed(given), strict=True)
+        given = [
+            _scaled(scale, other * attention, s)
+            for scale, other, s in zip(self.scales, reversed(maps), share.flip(0), strict=True)
         ]
+        return [x + y for x, y in zip(maps, given, strict=True)]
 
 
 def _scale(channels: int) -> nn.Sequential:
@@ -164,6 +166,16 @@ def _scale(channels: int) -> nn.Sequential:
     assert one.bias is not None
     nn.init.zeros_(one.bias)
     return nn.Sequential(one, nn.BatchNorm2d(channels))
+
+
+def _scaled(scale: nn.Module, maps: Tensor, share: Tensor) -> Tensor:
+    """``scale(share * maps)``. A convolution of one pixel and one channel is a product; as a
+    convolution torch calls a matrix product for each channel of a single image."""
+    one, normalise = scale.children()
+    assert isinstance(one, nn.Conv2d)
+    assert one.bias is not None
+    weight = (one.weight * share).view(1, -1, 1, 1)
+    return normalise(torch.addcmul(one.bias.view(1, -1, 1, 1), maps, weight))
 
 
 class F3Net(Detector):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch.nn import functional
 from torchvision.transforms import v2
 
 from mcxlib.detectors import augment
+from mcxlib.detectors.together import Change, applied, drawn
 
 Resizing = tuple[Literal["area", "bilinear"], Literal["bicubic", "bilinear"]]
 """Downwards and upwards."""
@@ -62,17 +63,27 @@ def to_square(images: Tensor, side: int, resizing: Resizing = SCORING) -> Tensor
     return functional.pad(images, around) if any(around) else images
 
 
-def black_out(image: Tensor) -> Tensor:
-    """(C, H, W) with its left or right half black, or two of its quarters that touch in a corner.
+class _BlackOut(Change):
+    """:func:`black_out` of one of the four parts."""
+
+    def draw(self, image: Tensor) -> int:
+        return int(torch.randint(4, ()))
+
+    def together(self, images: Tensor, found: list[int]) -> Tensor:
+        return torch.stack([black_out(*one) for one in zip(images, found, strict=True)])
+
+
+def black_out(image: Tensor, part: int | None = None) -> Tensor:
+    """(C, H, W) with its left or right half black, or two of its quarters that touch in a corner:
+    ``part`` 0 to 3, drawn if it is not given.
 
     The reference's upper and lower halves are not among them: what is left of a fake whose mouth
     alone was altered may be real, and without masks nothing tells.
     """
     height, width = image.shape[1] // 2, image.shape[2] // 2
     left, right = slice(None, width), slice(width, None)
-    above, below = [(left, left), (right, right), (left, right), (right, left)][
-        int(torch.randint(4, ()))
-    ]
+    part = int(torch.randint(4, ())) if part is None else part
+    above, below = [(left, left), (right, right), (left, right), (right, left)][part]
     kept = torch.ones_like(image[:1])
     kept[:, :height, above] = 0
     kept[:, height:, below] = 0
@@ -90,7 +101,7 @@ def changed(images: Tensor, side: int, blackout: float) -> Tensor:
     """
     before = v2.Compose(
         [
-            v2.RandomApply([v2.Lambda(black_out)], p=blackout),
+            v2.RandomApply([_BlackOut()], p=blackout),
             v2.RandomApply([augment.Jpeg(60, 100)], p=0.5),
             v2.RandomApply([augment.noise()], p=0.1),
             v2.RandomApply([augment.blur()], p=0.05),
@@ -105,12 +116,29 @@ def changed(images: Tensor, side: int, blackout: float) -> Tensor:
         ]
     )
 
-    def one(image: Tensor) -> Tensor:
-        resizing = TRAINING[int(torch.randint(len(TRAINING), ()))]
-        return after(to_square(before(image), side, resizing))
+    def draw(image: Tensor) -> tuple[int, Any, Any]:
+        resizing = int(torch.randint(len(TRAINING), ()))
+        square = image.new_empty(len(image), side, side) if side else image
+        return resizing, drawn(before, image), drawn(after, square)
 
     with torch.autocast(images.device.type, enabled=False):
-        return torch.stack([one(image) for image in images.detach().float()])
+        images = images.detach().float()
+        resizings, *parts = zip(*[draw(image) for image in images], strict=True)
+        images = images.clone(memory_format=torch.contiguous_format)
+        images = applied(before, images, list(parts[0]))
+        return applied(after, _to_squares(images, side, resizings), list(parts[1]))
+
+
+def _to_squares(images: Tensor, side: int, resizings: tuple[int, ...]) -> Tensor:
+    """Each image by its own of the ways of ``TRAINING``."""
+    if not side:
+        return images
+    squares = images.new_empty(*images.shape[:2], side, side)
+    for number, resizing in enumerate(TRAINING):
+        chosen = [index for index, own in enumerate(resizings) if own == number]
+        if chosen:
+            squares[chosen] = to_square(images[chosen], side, resizing)
+    return squares
 
 
 def _affine() -> nn.Module:

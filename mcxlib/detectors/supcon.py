@@ -20,6 +20,7 @@ from torchvision.transforms import v2
 from mcxlib.detectors import backbones
 from mcxlib.detectors.base import Detector, DetectorSettings, check_images
 from mcxlib.detectors.distributed import gather
+from mcxlib.detectors.together import applied, drawn
 
 CONTRAST, HEAD = 1, 2
 """The two stages."""
@@ -170,7 +171,8 @@ class SupCon(Detector):
         size = [side, side] if side else list(images.shape[2:])
         change = v2.Compose([crop_and_flip(size, self.settings.view_scale), recolour()])
         exact = images.detach().float()
-        return torch.stack([change(image) for _ in range(2) for image in exact])
+        found = [drawn(change, image) for _ in range(2) for image in exact]
+        return applied(change, exact.repeat(2, 1, 1, 1), found)
 
     def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The stage's own loss; the other's is 0.
