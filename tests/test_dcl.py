@@ -298,7 +298,8 @@ class TestViews:
 
     def test_three_in_four_are_shuffled_and_every_second_has_residuals(self, monkeypatch):
         monkeypatch.setattr(dcl_views, "_recolour", nn.Identity)
-        monkeypatch.setattr(dcl_views, "_move", lambda *_: lambda *both: both)
+        monkeypatch.setattr(dcl_views._Move, "views", lambda _, images, found: images)
+        monkeypatch.setattr(dcl_views._Move, "masks", lambda _, masks, found: masks)
         image = torch.rand(1, 3, 9, 9).expand(400, -1, -1, -1)
         torch.manual_seed(0)
         first, second, _ = two_views(image, torch.zeros(400, 1, 9, 9), [9, 9])
