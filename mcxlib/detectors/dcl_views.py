@@ -167,7 +167,8 @@ def two_views(
     """Two views of each image, and the masks of the first ones.
 
     Some images get their noise residual added, in both views. The first view of some is shuffled
-    in 3 x 3 patches, and its mask in the same way.
+    in 3 x 3 patches, and its mask in the same way. What is random is drawn image by image, and
+    computed for all of them at once.
 
     Args:
         images: (B, 3, H, W) in [0, 1].
