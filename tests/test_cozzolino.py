@@ -226,3 +226,22 @@ def test_settings_of_the_paper():
     config = load("paper", detector="cozzolino")
     assert config.label == "Cozzolino et al."
     assert (config.train.optimizer, config.train.lr, config.model.relaxed) == ("adam", 1e-5, True)
+
+
+def test_no_share_is_too_small_to_be_a_normal_number():
+    """Four of them multiply to nothing or to a normal number, and the histogram is that of 64 bits
+    without any such limit."""
+    residuals = torch.linspace(-300, 300, 24 * 25).view(1, 1, 24, 25)
+    layer = Descriptor(2.0, 1, 0.25)
+    shares = layer.assign(residuals).detach()
+    kept = shares[shares > 0]
+    assert len(kept) < shares.numel() / 2
+    assert kept.min() ** 4 >= torch.finfo(torch.float32).tiny
+    scores = residuals.double() * layer.slopes.double()[:, None, None]
+    exact = ((scores + layer.offsets.double()[:, None, None]) / layer.width).softmax(1).detach()
+    torch.testing.assert_close(shares.double(), exact, atol=1e-6, rtol=0)
+    for dim in (2, 3):
+        windows = exact[0].unfold(dim - 1, 4, 1).flatten(1, 2)
+        expected = torch.einsum("ip,jp,kp,lp->ijkl", *windows.unbind(2)) / windows.shape[1]
+        found = cooccurrence(shares, dim)[0].double()
+        torch.testing.assert_close(found, expected.flatten(), atol=1e-6, rtol=0)

@@ -15,6 +15,8 @@ import pytest
 import torch
 from scipy import ndimage
 from torch import nn
+from torchvision import tv_tensors
+from torchvision.transforms import v2
 
 from mcxlib import detectors
 from mcxlib.detectors import dcl_views
@@ -296,9 +298,46 @@ class TestViews:
         unmoved = (np.abs(seen - plain) < 0.2).mean(axis=(1, 2))
         assert np.median(unmoved) < 0.7, "the test could not fail otherwise"
 
+    def test_places_are_torchvision_s(self):
+        """Its pipeline on one image and mask after the other, without the cut-outs: the same
+        numbers are drawn, masks are equal and images agree to rounding."""
+        generator = torch.Generator().manual_seed(0)
+        images = torch.rand(30, 3, 50, 40, generator=generator)
+        masks = torch.rand(30, 1, 50, 40, generator=generator)
+        bilinear = v2.InterpolationMode.BILINEAR
+        turn = v2.Compose(
+            [
+                v2.Pad(8, padding_mode="reflect"),
+                v2.RandomRotation(30, interpolation=bilinear),
+                v2.CenterCrop([50, 40]),
+            ]
+        )
+        first = v2.RandomApply([turn], p=0.5)
+        crop = v2.RandomApply([v2.RandomResizedCrop([36, 44], scale=(0.5, 1.0))], p=0.5)
+        then = v2.Compose([crop, v2.Resize([36, 44]), v2.RandomHorizontalFlip(0.5)])
+        move = dcl_views._Move(50, 40, [36, 44])
+        found, expected = [], []
+        torch.manual_seed(5)
+        for image in images:
+            found.append(move.draw(image))
+        torch.manual_seed(5)
+        for image, mask, own in zip(images, masks, found, strict=True):
+            both = first(tv_tensors.Image(image), tv_tensors.Mask(mask))
+            hole = None
+            if torch.rand(()) < 0.1:  # a side of 3 px: 40 of 299 times 25
+                hole = int(torch.randint(0, 48, ())), int(torch.randint(0, 38, ()))
+            assert own.hole == hole
+            expected.append(then(*both))
+        shown = [own._replace(hole=None) for own in found]
+        views, moved = move.views(images.clone(), shown), move.masks(masks.clone(), shown)
+        wanted, wanted_masks = (torch.stack(parts) for parts in zip(*expected, strict=True))
+        torch.testing.assert_close(views, wanted.as_subclass(torch.Tensor), atol=3e-5, rtol=0)
+        assert torch.equal(moved, wanted_masks.as_subclass(torch.Tensor))
+
     def test_three_in_four_are_shuffled_and_every_second_has_residuals(self, monkeypatch):
         monkeypatch.setattr(dcl_views, "_recolour", nn.Identity)
-        monkeypatch.setattr(dcl_views, "_move", lambda *_: lambda *both: both)
+        monkeypatch.setattr(dcl_views._Move, "views", lambda _, images, found: images)
+        monkeypatch.setattr(dcl_views._Move, "masks", lambda _, masks, found: masks)
         image = torch.rand(1, 3, 9, 9).expand(400, -1, -1, -1)
         torch.manual_seed(0)
         first, second, _ = two_views(image, torch.zeros(400, 1, 9, 9), [9, 9])

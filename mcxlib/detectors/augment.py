@@ -1,8 +1,9 @@
 """Random changes of a single face that several publications train with.
 
 Each takes a (3, H, W) image in [0, 1] and draws from torch's global generator, so that a step that
-is seeded is the same twice; :mod:`mcxlib.detectors.together` applies them to many. They stand for changes of the albumentations package that the
-references use; ranges are that package's defaults where a reference names none.
+is seeded is the same twice; :mod:`mcxlib.detectors.together` applies them to many images at once.
+They stand for changes of the albumentations package that the references use; ranges are that
+package's defaults where a reference names none.
 """
 
 from __future__ import annotations

@@ -35,9 +35,15 @@ class Descriptor(nn.Module):
 
     def assign(self, residuals: Tensor) -> Tensor:
         """(B, 1, h, w) in grey levels -> (B, L, h, w): the share of each level, adding up to 1."""
-        scores = residuals * self.slopes[:, None, None] + self.offsets[:, None, None]
+        slopes, offsets = self.slopes[:, None, None], self.offsets[:, None, None]
         if self.width:
-            return (scores / self.width).softmax(1)
+            scores = torch.addcmul(offsets / self.width, residuals, slopes / self.width)
+            shares = scores.softmax(1)
+            # Of four shares smaller than this the product is no normal number: nothing beside the
+            # others, and a processor computes with such numbers ten times as slowly.
+            least = torch.finfo(shares.dtype).tiny ** (1 / _NEIGHBOURS)
+            return functional.threshold(shares, least, 0.0)
+        scores = residuals * slopes + offsets
         chosen = functional.one_hot(scores.argmax(1), len(self.slopes))
         return chosen.movedim(-1, 1).to(scores.dtype)
 
@@ -52,23 +58,25 @@ class Descriptor(nn.Module):
                 f"cozzolino: faces of {grey.shape[2]} x {grey.shape[3]} have no four residuals "
                 "side by side; give at least 7 x 7 pixels"
             )
-        found = []
-        # Vertical differences are the horizontal ones of the transposed image.
-        for planes, taps in zip((grey, grey.transpose(2, 3)), self.filters, strict=True):
-            shares = self.assign(functional.conv2d(planes, taps.view(1, 1, 1, -1)))
-            both = cooccurrence(shares), cooccurrence(shares.transpose(2, 3))
-            found.append(torch.stack(both, dim=1))
-        return (found[0] + found[1]) / 2
+        horizontal, vertical = self.filters
+        beside = self.assign(functional.conv2d(grey, horizontal.view(1, 1, 1, -1)))
+        below = self.assign(functional.conv2d(grey, vertical.view(1, 1, -1, 1)))
+        along = cooccurrence(beside) + cooccurrence(below, dim=2)
+        across = cooccurrence(beside, dim=2) + cooccurrence(below)
+        return torch.stack([along, across], dim=1) / 2
 
 
-def cooccurrence(shares: Tensor) -> Tensor:
-    """Shares of levels (B, L, h, w) -> (B, L^4): of four neighbours in a row, the mean product.
+def cooccurrence(shares: Tensor, dim: int = 3) -> Tensor:
+    """Shares of levels (B, L, h, w) -> (B, L^4): of four neighbours in a row, or in a column
+    (``dim`` 2), the mean product.
 
-    As a matrix product of the first two's joint shares with the last two's: the L^4 maps whose
-    means are wanted are never held.
+    As a matrix product of the first two's joint shares with the last two's, which are those of two
+    further on: the L^4 maps whose means are wanted are never held. In columns, where what is left
+    out at an end lies together, both are views of one tensor.
     """
-    count = shares.shape[3] - _NEIGHBOURS + 1
-    first, second, third, fourth = (shares[..., i : i + count] for i in range(_NEIGHBOURS))
-    front = (first[:, :, None] * second[:, None]).flatten(3).flatten(1, 2)
-    back = (third[:, :, None] * fourth[:, None]).flatten(3).flatten(1, 2)
+    if dim == 3:
+        shares = shares.transpose(2, 3).contiguous()
+    pairs = (shares[:, :, None, :-1] * shares[:, None, :, 1:]).flatten(1, 2)
+    count = shares.shape[2] - _NEIGHBOURS + 1
+    front, back = pairs[:, :, :count].flatten(2), pairs[:, :, 2:].flatten(2)
     return (front @ back.transpose(1, 2)).flatten(1) / front.shape[2]

@@ -103,8 +103,8 @@ class Cozzolino(Detector):
         check_images(images, self.name)
         with torch.autocast(images.device.type, enabled=False):
             planes = images.to(self.descriptor.filters.dtype)
-            weights = planes.new_tensor(_GREY)[:, None, None]
-            grey = 255 * (planes * weights).sum(1, keepdim=True)
+            weights = 255 * planes.new_tensor(_GREY)
+            grey = (planes.movedim(1, 3) @ weights).unsqueeze(1)
             grey = centre(scale(grey, self.settings.side), self.settings.crop, self.name)
             return self.descriptor(grey.contiguous())
 

@@ -37,6 +37,11 @@ class Change(nn.Module):
         return self.together(image[None], [self.draw(image)])[0]
 
 
+def happens(share: float) -> bool:
+    """Drawn as torchvision draws it, and compared as a number, not as a tensor."""
+    return torch.rand(1).item() < share
+
+
 def drawn(change: nn.Module, image: Tensor) -> Any:
     """What ``change`` would draw for an image (3, H, W), of which only the size counts.
 
@@ -51,13 +56,15 @@ def drawn(change: nn.Module, image: Tensor) -> Any:
         case v2.Compose():
             return [drawn(step, image) for step in change.transforms]
         case v2.RandomApply():
-            chosen = torch.rand(1) < change.p
-            return [drawn(step, image) for step in change.transforms] if chosen else None
+            steps = change.transforms
+            return [drawn(step, image) for step in steps] if happens(change.p) else None
         case v2.RandomChoice():
-            which = int(torch.multinomial(torch.tensor(change.p), 1))
+            # A race of exponential numbers, as in torch.multinomial, without its many checks.
+            race = torch.empty(len(change.p)).exponential_()
+            which = int(torch.tensor(change.p).div_(race).argmax())
             return which, drawn(change.transforms[which], image)
         case v2.RandomHorizontalFlip() | v2.RandomGrayscale():
-            return bool(torch.rand(1) < change.p) or None
+            return happens(change.p) or None
         case v2.GaussianNoise():
             return torch.randn_like(image)
         case v2.RandomResizedCrop() | v2.RandomAffine() | v2.ColorJitter() | v2.GaussianBlur():
@@ -81,8 +88,8 @@ def applied(change: nn.Module, images: Tensor, found: list[Any]) -> Tensor:
             return _where_drawn(images, found, v2.Compose(change.transforms))
         case v2.RandomChoice():
             for which, option in enumerate(change.transforms):
-                own = [(part,) if index == which else None for index, part in found]
-                images = _where_drawn(images, own, v2.Compose([option]))
+                of_this = [(own,) if index == which else None for index, own in found]
+                images = _where_drawn(images, of_this, v2.Compose([option]))
             return images
         case v2.RandomHorizontalFlip() | v2.RandomGrayscale():
             return _where_drawn(images, found, _Fixed(change))
@@ -190,9 +197,7 @@ def turned(
     seen, scaled, and then shifted by (x, y) pixels: a row for x and one for y."""
     cosine = math.cos(math.radians(angle)) / scale
     sine = math.sin(math.radians(angle)) / scale
-    return [
-        [x, y, -x * shift[0] - y * shift[1]] for x, y in ((cosine, sine), (-sine, cosine))
-    ]
+    return [[x, y, -x * shift[0] - y * shift[1]] for x, y in ((cosine, sine), (-sine, cosine))]
 
 
 def _moved(images: Tensor, found: list[Any]) -> Tensor:
@@ -210,7 +215,11 @@ def _recoloured(images: Tensor, found: list[Any]) -> Tensor:
     """Brightness, contrast, saturation and hue, in each image's own order."""
     names = ("brightness_factor", "contrast_factor", "saturation_factor", "hue_factor")
     steps = [
-        [(kind, own[names[kind]]) for kind in own["fn_idx"].tolist() if own[names[kind]] is not None]
+        [
+            (kind, own[names[kind]])
+            for kind in own["fn_idx"].tolist()
+            if own[names[kind]] is not None
+        ]
         for own in found
     ]
     for number in range(max(map(len, steps))):
