@@ -67,7 +67,8 @@ class Areas:
         flat = self.sums.reshape(-1, 3)
 
         def corner(y: np.ndarray, x: np.ndarray) -> np.ndarray:
-            return flat[y[:, :, None] * stride + x[:, None, :]]
+            # As flat[...], in half the time: they lie inside, and "clip" leaves out the check.
+            return flat.take(y[:, :, None] * stride + x[:, None, :], axis=0, mode="clip")
 
         total = corner(bottom, right) - corner(top, right)
         total -= corner(bottom, left) - corner(top, left)
