@@ -24,19 +24,16 @@ FOLDERS = ("original_sequences/youtube", "manipulated_sequences/Deepfakes")
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
+def home(module_home):
     """Two data sets whose videos are names only: nothing here opens one."""
-    home = tmp_path_factory.mktemp("outside")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("DATA", "RUNS", "VIDEOS", "RESULTS"):
-            patch.setenv(f"MCX_{name}", str(home / name.lower()))
-        for target, donor in zip(range(560, 860, 10), range(561, 861, 10), strict=True):
-            put(home / f"videos/{FF}/{FOLDERS[0]}/c23/videos/{target:03d}.mp4")
-            put(home / f"videos/{FF}/{FOLDERS[1]}/c23/videos/{target:03d}_{donor:03d}.mp4")
-        for number in range(51, 58):
-            put(home / f"videos/{CELEB}/Celeb-real/id{number}_0001.mp4")
-            put(home / f"videos/{CELEB}/Celeb-synthesis/id{number}_id0_0001.mp4")
-        yield home
+    home = module_home
+    for target, donor in zip(range(560, 860, 10), range(561, 861, 10), strict=True):
+        put(home / f"videos/{FF}/{FOLDERS[0]}/c23/videos/{target:03d}.mp4")
+        put(home / f"videos/{FF}/{FOLDERS[1]}/c23/videos/{target:03d}_{donor:03d}.mp4")
+    for number in range(51, 58):
+        put(home / f"videos/{CELEB}/Celeb-real/id{number}_0001.mp4")
+        put(home / f"videos/{CELEB}/Celeb-synthesis/id{number}_id0_0001.mp4")
+    return home
 
 
 def put(path):
