@@ -53,7 +53,18 @@ def crop_tables(tmp_path_factory):
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """An empty place for videos, data, runs and results."""
+    return _at_home(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def module_home(tmp_path_factory):
+    """The same, one for all tests of a file."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield _at_home(tmp_path_factory.mktemp("home"), patch)
+
+
+def _at_home(folder, patch):
     for name in ("DATA", "RUNS", "VIDEOS", "RESULTS"):
-        monkeypatch.setenv(f"MCX_{name}", str(tmp_path / name.lower()))
-    (tmp_path / "videos").mkdir()
-    return tmp_path
+        patch.setenv(f"MCX_{name}", str(folder / name.lower()))
+    (folder / "videos").mkdir()
+    return folder

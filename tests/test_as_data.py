@@ -88,33 +88,30 @@ def store_traces():
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory):
+def stored(module_home):
     """A home with scores of three of the preset's four rows and of every study but one."""
-    home = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("DATA", "RUNS", "VIDEOS", "RESULTS"):
-            patch.setenv(f"MCX_{name}", str(home / name.lower()))
-        files = {}
-        for number, settings in enumerate(RUNS.values()):
-            config = load("test", **settings)
-            folder = pipeline.run_folder(config)
-            write_json(folder.config, config.stored() | {"run_id": config.run_id})
-            write_json(folder.provenance, {"commit": "abc", "trained_on": {"synthetic": True}})
-            for place, name in enumerate(pipeline.ALL_DATASETS):
-                table = frames(name, 10 * number + place, kinds=KINDS if not place else ("fake",))
-                schemas.write_scores(folder.scores(name), table, "made up")
-                note = {"weights_sha256": f"w{number}", "rows_sha256": f"r-{name}"}
-                write_json(folder.scores(name).with_suffix(".json"), note)
-            of_val = frames(pipeline.ALL_DATASETS[0], 100 + number, "val")
-            schemas.write_scores(folder.validation, of_val, "made up")
-            files[config.label] = folder
-        first = load("test")
-        store_robustness(first)
-        store_maps(first)
-        parts = store_traces()
-        claims.write(claims.material(first), home / "out")
-        rows, lines = as_data.studies("test", claims=home / "out/claims.json")
-        yield results.tidy(rows), lines, files, parts
+    home = module_home
+    files = {}
+    for number, settings in enumerate(RUNS.values()):
+        config = load("test", **settings)
+        folder = pipeline.run_folder(config)
+        write_json(folder.config, config.stored() | {"run_id": config.run_id})
+        write_json(folder.provenance, {"commit": "abc", "trained_on": {"synthetic": True}})
+        for place, name in enumerate(pipeline.ALL_DATASETS):
+            table = frames(name, 10 * number + place, kinds=KINDS if not place else ("fake",))
+            schemas.write_scores(folder.scores(name), table, "made up")
+            note = {"weights_sha256": f"w{number}", "rows_sha256": f"r-{name}"}
+            write_json(folder.scores(name).with_suffix(".json"), note)
+        of_val = frames(pipeline.ALL_DATASETS[0], 100 + number, "val")
+        schemas.write_scores(folder.validation, of_val, "made up")
+        files[config.label] = folder
+    first = load("test")
+    store_robustness(first)
+    store_maps(first)
+    parts = store_traces()
+    claims.write(claims.material(first), home / "out")
+    rows, lines = as_data.studies("test", claims=home / "out/claims.json")
+    return results.tidy(rows), lines, files, parts
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,14 @@
 """Maps against the truth, on cases worked by hand."""
 
+import hashlib
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from torch import nn
 
-from mcxlib import CLASSES, explain
+from mcxlib import CLASSES, explain, pipeline, schemas
 from mcxlib.config import load
 from mcxlib.detectors.base import Detector, DetectorSettings
 from mcxlib.experiments import cam_truth
@@ -165,3 +167,44 @@ def test_maps_without_evidence_are_counted_and_left_out():
 def test_of_other_videos_nothing_is_known():
     with pytest.raises(ValueError, match="rendered videos only; these are distributed"):
         cam_truth.fakes(load("demo", videos="distributed"))
+
+
+def test_maps_are_measured_once_and_anew_of_other_weights_or_rows(home, monkeypatch):
+    """What is measured is made up here: only when, of what, and what is read again is looked at."""
+    runs = {"MCX-API(RGB)": load("test"), "API-Net": load("test", detector="api-net")}
+    folders = [pipeline.run_folder(run) for run in runs.values()]
+    for number, folder in enumerate(folders):
+        folder.weights.parent.mkdir(parents=True)
+        folder.weights.write_bytes(bytes([number]))
+    assert cam_truth.stored(runs) is None
+    calls = []
+    rows = pd.DataFrame({"video_id": ["a"], "frame_index": [0]})
+    monkeypatch.setattr(cam_truth.pipeline, "ensure_run", lambda run: run, raising=False)
+    monkeypatch.setattr(cam_truth.pipeline, "ensure_rows", lambda *_: rows, raising=False)
+    monkeypatch.setattr(cam_truth, "fingerprint", lambda table: table["video_id"].iloc[0])
+    monkeypatch.setattr(cam_truth, "_networks", lambda found: dict.fromkeys(found))
+    monkeypatch.setattr(cam_truth, "fakes", lambda config: None)
+    truth = pd.DataFrame({"network": ["API-Net"], "share": [0.25]})
+    monkeypatch.setattr(cam_truth, "measured", lambda *_: calls.append("measured") or truth)
+    jpegs = pd.DataFrame({"network": ["API-Net"], "auc": [0.6]})
+    monkeypatch.setattr(cam_truth, "reaction", lambda *_: jpegs)
+    for found in (cam_truth.make(runs), cam_truth.make(runs), cam_truth.stored(runs)):
+        pd.testing.assert_frame_equal(found.truth, truth)
+        pd.testing.assert_frame_equal(found.reaction, jpegs)
+    assert calls == ["measured"]
+    assert found.note["weights"]["API-Net"] == hashlib.sha256(b"\1").hexdigest()
+    folders[1].weights.write_bytes(b"other")
+    assert cam_truth.stored(runs) is None
+    cam_truth.make(runs)
+    rows["video_id"] = "b"
+    cam_truth.make(runs)
+    cam_truth.make(runs)
+    assert len(calls) == 3
+    # Cut off between the two files, they are not of one measurement.
+    first, last = cam_truth.files(runs["API-Net"])
+    schemas.write_noted(last, truth, found.note)
+    assert cam_truth.stored(runs) is None
+    for file in (first, last):
+        schemas.write_noted(file, truth, found.note | {"format": 2})
+    with pytest.raises(ValueError, match="is of format 2, and this program reads up to 1; update"):
+        cam_truth.stored(runs)

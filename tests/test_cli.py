@@ -11,10 +11,7 @@ from mcxlib.synthetic import render_person
 
 
 @pytest.fixture
-def mcx(tmp_path, monkeypatch):
-    for name in ("DATA", "RUNS", "VIDEOS", "RESULTS"):
-        monkeypatch.setenv(f"MCX_{name}", str(tmp_path / name.lower()))
-
+def mcx(home):
     def run(*arguments):
         result = CliRunner().invoke(cli.app, [*arguments, "--preset", "paper"])
         if result.exception and not isinstance(result.exception, SystemExit):
@@ -60,7 +57,6 @@ def test_manifest_counts_what_systems_left_beside_frames(mcx, tmp_path):
 def test_what_is_wrong_is_named(mcx, tmp_path):
     with pytest.raises(FileNotFoundError, match="set MCX_VIDEOS"):
         mcx("manifest", "--dataset", "KoDF")
-    (tmp_path / "videos").mkdir()
     with pytest.raises(ValueError, match="--set takes NAME=VALUE, not 'protocol'"):
         mcx("crops", "--dataset", "KoDF", "--set", "protocol")
     with pytest.raises(ValueError, match="unknown setting 'protokoll'; did you mean 'protocol'"):

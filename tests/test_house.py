@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from training import CLIPS, ONE_EPOCH
 
 from mcxlib.synthetic import render_person
 from mcxlib.synthetic.encode import write_video
@@ -71,10 +72,7 @@ def _parts(_):
 DATASET = Dataset(name="Toys", parts=_parts, protocols={"toys": GROUPED})
 '''
 
-SETTINGS = {
-    **{"crop_size": 72, "input_size": 64, "frame_count": 2, "crop_rule": "whole"},
-    **{"epochs": 1, "freeze_epochs": 0, "per_category": 2, "train_on": "Toys"},
-}
+SETTINGS = CLIPS | ONE_EPOCH | {"crop_rule": "whole", "train_on": "Toys"}
 
 
 @pytest.fixture(scope="module")

@@ -272,12 +272,10 @@ FOLDERS = {"DF": "Deepfakes", "F2F": "Face2Face", "FS": "FaceSwap", "NT": "Neura
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
+def home(home):
     """A project whose FaceForensics++ has four people to train on, two for each other part, and
     masks of all training fakes but NT's."""
-    for name in ("DATA", "RUNS", "VIDEOS", "RESULTS"):
-        monkeypatch.setenv(f"MCX_{name}", str(tmp_path / name.lower()))
-    root = tmp_path / "videos/FaceForensics++"
+    root = home / "videos/FaceForensics++"
     rng = np.random.default_rng(0)
     people = (0, 1, 2, 3, 600, 601, 800, 801)
     for i, person in enumerate(people):
@@ -297,7 +295,7 @@ def home(tmp_path, monkeypatch):
                 write_video(
                     root / f"manipulated_sequences/{folder}/masks/{file}", list(mask), 25, 18
                 )
-    return tmp_path
+    return home
 
 
 def test_a_run_on_faceforensics_takes_its_masks(home, capfd):

@@ -1,6 +1,9 @@
 """Anybody's detector: its table of scores, its file, and every way in which they can be wrong."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -12,6 +15,7 @@ from mcxlib import cli, pipeline
 from mcxlib.config import load_data
 from mcxlib.evaluate.calibration import fit_temperature
 from mcxlib.outside import scores
+from mcxlib.outside.kept import Kept, key
 from mcxlib.outside.predict import predictions
 from mcxlib.settings import paths
 
@@ -20,19 +24,16 @@ FOLDERS = ("original_sequences/youtube", "manipulated_sequences/Deepfakes")
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
+def home(module_home):
     """Two data sets whose videos are names only: nothing here opens one."""
-    home = tmp_path_factory.mktemp("outside")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("DATA", "RUNS", "VIDEOS", "RESULTS"):
-            patch.setenv(f"MCX_{name}", str(home / name.lower()))
-        for target, donor in zip(range(560, 860, 10), range(561, 861, 10), strict=True):
-            put(home / f"videos/{FF}/{FOLDERS[0]}/c23/videos/{target:03d}.mp4")
-            put(home / f"videos/{FF}/{FOLDERS[1]}/c23/videos/{target:03d}_{donor:03d}.mp4")
-        for number in range(51, 58):
-            put(home / f"videos/{CELEB}/Celeb-real/id{number}_0001.mp4")
-            put(home / f"videos/{CELEB}/Celeb-synthesis/id{number}_id0_0001.mp4")
-        yield home
+    home = module_home
+    for target, donor in zip(range(560, 860, 10), range(561, 861, 10), strict=True):
+        put(home / f"videos/{FF}/{FOLDERS[0]}/c23/videos/{target:03d}.mp4")
+        put(home / f"videos/{FF}/{FOLDERS[1]}/c23/videos/{target:03d}_{donor:03d}.mp4")
+    for number in range(51, 58):
+        put(home / f"videos/{CELEB}/Celeb-real/id{number}_0001.mp4")
+        put(home / f"videos/{CELEB}/Celeb-synthesis/id{number}_id0_0001.mp4")
+    return home
 
 
 def put(path):
@@ -276,6 +277,94 @@ def test_a_model_is_asked_in_a_process_of_its_own_and_its_failures_are_no_scores
     }
     assert reasons["id54"].startswith("it took more than")
     assert "loading" not in said
+    # Once more: ten of the fourteen have a score; the other four are asked again, and fail again.
+    done = CliRunner().invoke(
+        cli.app, ["evaluate", "--preset", "paper", "--model", str(file), "--dataset", CELEB,
+                  "--seconds", "0.5", "--output", str(tmp_path / "again")],
+    )  # fmt: skip
+    assert "10 of 14 videos were scored by an earlier call with this file" in done.stderr
+    assert (tmp_path / "again/table.csv").read_bytes() == (tmp_path / "out/table.csv").read_bytes()
+
+
+COUNTED = """
+import os, signal
+
+def predict(path):
+    with open({log!r}, "a") as log:
+        log.write(path + "\\n")
+    asked = open({log!r}).read().count("\\n")
+    if asked == 4:
+        os.kill(os.getppid(), signal.SIGKILL)
+    if "broken" in path:
+        raise ValueError("not to be read")
+    return len(os.path.basename(path)) / 100
+"""
+KILLED = """
+import sys
+from pathlib import Path
+from mcxlib.outside.kept import Kept
+from mcxlib.outside.predict import predictions
+
+if __name__ == "__main__":
+    model, store, *videos = map(Path, sys.argv[1:])
+    predictions(model, videos, 60, kept=Kept(store, model), names=[v.name for v in videos])
+"""
+
+
+def test_a_killed_call_goes_on_where_it_was(tmp_path):
+    """The model kills the program that asks, at its fourth video: three scores are kept."""
+    log, file, script = (tmp_path / name for name in ("log.txt", "model.py", "killed.py"))
+    file.write_text(COUNTED.format(log=str(log)))
+    script.write_text(KILLED)
+    videos = [tmp_path / f"{name}.mp4" for name in ("a", "broken", "ccc", "dddd", "ee", "f")]
+    store = tmp_path / "kept"
+    done = subprocess.run([sys.executable, script, file, store, *videos], timeout=300)
+    assert done.returncode == -signal.SIGKILL
+    assert log.read_text().split() == [str(v) for v in videos[:4]]
+    kept = Kept(store, file)
+    # The second has no score: it is asked about again.
+    assert kept.scores == {"a.mp4": 0.05, "ccc.mp4": 0.07}
+    shown = []
+    found = predictions(
+        file, videos, 60, lambda n, of: shown.append((n, of)), kept, [v.name for v in videos]
+    )
+    asked = log.read_text().split()[4:]
+    assert asked == [str(videos[n]) for n in (1, 3, 4, 5)]
+    assert [one.score for one in found] == [0.05, None, 0.07, 0.08, 0.06, 0.05]
+    assert shown == [(n, 6) for n in range(1, 7)]
+    assert Kept(store, file).scores == {
+        v.name: one.score for v, one in zip(videos, found, strict=True) if one.score
+    }
+
+
+def test_kept_scores_are_of_this_model_and_these_videos(tmp_path):
+    model, store, video = tmp_path / "model.py", tmp_path / "kept", tmp_path / "a.mp4"
+    model.write_text("one")
+    Kept(store, model).add("v", 0.25)
+    file = next(store.glob("*.jsonl"))
+    with open(file, "a") as cut_off:
+        cut_off.write('{"video": "w", "sc')
+    again = Kept(store, model)
+    assert again.scores == {"v": 0.25}
+    again.add("w", 0.5)
+    assert Kept(store, model).scores == {"v": 0.25, "w": 0.5}
+    model.write_text("two")
+    assert Kept(store, model).scores == {}
+    model.write_text("one")
+    text = file.read_text()
+    file.write_text(text.replace('"format": 1', '"format": 2'))
+    with pytest.raises(ValueError, match=r"is of format 2.*reads up to 1.*--again"):
+        Kept(store, model)
+    file.write_text("nothing\n")
+    with pytest.raises(ValueError, match=r"cannot be read .*--again"):
+        Kept(store, model)
+    assert Kept(store, model, again=True).scores == {}
+    video.write_bytes(b"1")
+    names = {key("D", "a", "c", video), key("D", "a", "d", video), key("E", "a", "c", video)}
+    names.add(key("D", "a", "", video))
+    video.write_bytes(b"12")
+    names.add(key("D", "a", "", video))
+    assert len(names) == 5
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import roc_auc_score
+from training import FOLDERS, MESONET
 from typer.testing import CliRunner
 
 from mcxlib import cli, paper, pipeline, tables
@@ -21,18 +22,7 @@ from mcxlib.settings import paths
 from mcxlib.synthetic import render_person
 from mcxlib.synthetic.encode import write_video
 
-SMALL = {
-    **{"detector": "mesonet", "side": 0},
-    **{"crop_size": 72, "input_size": 64, "frame_count": 2, "crop_rule": "whole"},
-    **{"epochs": 1, "freeze_epochs": 0, "per_category": 2},
-}
-FOLDERS = {
-    "real": "original_sequences/youtube",
-    "DF": "manipulated_sequences/Deepfakes",
-    "F2F": "manipulated_sequences/Face2Face",
-    "FS": "manipulated_sequences/FaceSwap",
-    "NT": "manipulated_sequences/NeuralTextures",
-}
+SMALL = MESONET | {"crop_rule": "whole"}
 FF = "FaceForensics++"
 
 

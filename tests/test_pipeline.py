@@ -10,6 +10,8 @@ from contextlib import ExitStack
 import pandas as pd
 import pytest
 from filelock import FileLock
+from training import CLIPS as SMALL
+from training import ONE_EPOCH
 
 from mcxlib import pipeline
 from mcxlib.config import load
@@ -17,8 +19,6 @@ from mcxlib.data import datasets
 from mcxlib.settings import paths
 from mcxlib.synthetic import render_person
 from mcxlib.synthetic.encode import write_video
-
-SMALL = {"crop_size": 72, "input_size": 64, "frame_count": 2}
 
 
 def touch(root, *names):
@@ -197,7 +197,7 @@ def test_what_is_finished_is_taken_while_others_hold_the_locks(home, capsys):
     video = home / "one.mp4"
     write_video(video, render_person((1,), frames=2), 25, 18)
     tree(home, video.read_bytes())
-    small = SMALL | {"crop_rule": "whole", "epochs": 1, "freeze_epochs": 0, "per_category": 2}
+    small = SMALL | ONE_EPOCH | {"crop_rule": "whole"}
     config = load("paper", **small)
     dataset = "FaceForensics++"
     first = pipeline.ensure_scores(config, dataset, workers=1)

@@ -9,6 +9,7 @@ import pytest
 from matplotlib.text import Text
 from scipy.stats import bootstrap
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from training import FOLDERS, MESONET
 from typer.testing import CliRunner
 
 from mcxlib import cli, figures, pipeline, schemas
@@ -28,17 +29,7 @@ from mcxlib.synthetic import render_person
 from mcxlib.synthetic.encode import write_video
 
 FF = "FaceForensics++"
-SETTINGS = {
-    **{"detector": "mesonet", "side": 0, "crop_size": 72, "input_size": 64, "frame_count": 3},
-    **{"epochs": 1, "freeze_epochs": 0, "per_category": 2},
-}
-FOLDERS = {
-    "real": "original_sequences/youtube",
-    "DF": "manipulated_sequences/Deepfakes",
-    "F2F": "manipulated_sequences/Face2Face",
-    "FS": "manipulated_sequences/FaceSwap",
-    "NT": "manipulated_sequences/NeuralTextures",
-}
+SETTINGS = MESONET | {"frame_count": 3}
 PEOPLE = {"071": "054", "720": "672", "953": "974", "907": "795"}
 """One to train on, one to select by, two to test on."""
 TWO = Sample(20, 2)
@@ -46,21 +37,18 @@ GRID = [("jpeg", 30), ("h264", 38), ("shift", 0.2), ("detection", "exact")]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(module_home):
     """A run of MesoNet, one epoch on one drawn person, with the scores of :data:`GRID`."""
-    home = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("DATA", "RUNS", "VIDEOS", "RESULTS"):
-            patch.setenv(f"MCX_{name}", str(home / name.lower()))
-        for person, (target, donor) in enumerate(PEOPLE.items()):
-            clip = render_person((person,), width=240, height=180, frames=3)
-            for number, (kind, folder) in enumerate(FOLDERS.items()):
-                name = target if kind == "real" else f"{target}_{donor}"
-                path = home / f"videos/{FF}/{folder}/c23/videos/{name}.mp4"
-                write_video(path, np.roll(clip, number, axis=-1) - 9 * np.uint8(number), 25, 18)
-        config = load("paper", **SETTINGS)
-        robustness.make([config], GRID, sample=TWO, workers=1, told=lambda line: None)
-        yield config
+    home = module_home
+    for person, (target, donor) in enumerate(PEOPLE.items()):
+        clip = render_person((person,), width=240, height=180, frames=3)
+        for number, (kind, folder) in enumerate(FOLDERS.items()):
+            name = target if kind == "real" else f"{target}_{donor}"
+            path = home / f"videos/{FF}/{folder}/c23/videos/{name}.mp4"
+            write_video(path, np.roll(clip, number, axis=-1) - 9 * np.uint8(number), 25, 18)
+    config = load("paper", **SETTINGS)
+    robustness.make([config], GRID, sample=TWO, workers=1, told=lambda line: None)
+    return config
 
 
 def again(config, grid=GRID, sample=TWO):

@@ -11,6 +11,20 @@ from mcxlib.data.crops.rows import fingerprint
 from mcxlib.engine import fit as engine
 from mcxlib.engine.hardware import Hardware
 
+CLIPS = {"crop_size": 72, "input_size": 64, "frame_count": 2}
+"""Of a few small drawn clips."""
+ONE_EPOCH = {"epochs": 1, "freeze_epochs": 0, "per_category": 2}
+MESONET = {"detector": "mesonet", "side": 0} | CLIPS | ONE_EPOCH
+"""The smallest run of a whole pipeline."""
+FOLDERS = {
+    "real": "original_sequences/youtube",
+    "DF": "manipulated_sequences/Deepfakes",
+    "F2F": "manipulated_sequences/Face2Face",
+    "FS": "manipulated_sequences/FaceSwap",
+    "NT": "manipulated_sequences/NeuralTextures",
+}
+"""Where FaceForensics++ has what."""
+
 SETTINGS = {"crop_size": 40, "input_size": 36, "epochs": 3, "per_category": 4}
 
 

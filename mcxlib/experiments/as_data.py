@@ -20,6 +20,7 @@ from mcxlib.experiments import ablation, detector_comparison, fusion
 from mcxlib.experiments.origins import Origins, by_label
 from mcxlib.files import read_json
 from mcxlib.pipeline.data import home_of
+from mcxlib.runs import RunFolder
 from mcxlib.settings import matrix, paths
 from mcxlib.tables.results import BOOTSTRAP
 
@@ -97,8 +98,9 @@ def _number(metric: str, value: float, **more: Any) -> Row:
 
 def _beside(preset: str, more: Row) -> tuple[list[Row], str]:
     folder = paths.runs(home_of(configs.load_data(preset, **more)))
-    if not any(folder.glob("*/validation.parquet")):
-        return [], "no row has scores of validation videos"
+    whole = [path for path in folder.glob("*") if _scored_on_all(RunFolder(path))]
+    if len(whole) < 2:  # to compare; what reads them loads torch
+        return [], "fewer than two rows have scores of all data sets"
     runs = [configs.load(preset, **row.settings, **more) for row in matrix.rows(preset)]
     found, kept, lacking = detector_comparison.stored(runs, pipeline.ALL_DATASETS)
     said = f"without stored scores of all sets: {', '.join(lacking)}" if lacking else ""
@@ -115,6 +117,11 @@ def _beside(preset: str, more: Row) -> tuple[list[Row], str]:
     if found.validation["is_fake"].nunique() > 1:
         rows += of_fusion(fusion.results(found, fusion.families(kept)), origins)
     return rows + of_halves(fusion.halves(found, found.names), found.names, origins), said
+
+
+def _scored_on_all(run: RunFolder) -> bool:
+    names = pipeline.ALL_DATASETS
+    return run.validation.is_file() and all(run.scores(name).is_file() for name in names)
 
 
 def of_points(table: pd.DataFrame, origins: Origins) -> list[Row]:

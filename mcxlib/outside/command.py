@@ -39,6 +39,10 @@ def evaluate(
         Path | None, typer.Option(help="CSV or Parquet: path or video_id of what it was trained on")
     ] = None,
     seconds: Annotated[float, typer.Option(help="for one video, of --model")] = 60.0,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="ask --model about all videos, those of earlier calls too"),
+    ] = False,
     skip_unknown: Annotated[
         bool, typer.Option("--skip-unknown", help="pass over scores of videos not known here")
     ] = False,
@@ -62,7 +66,8 @@ def evaluate(
     if scores is not None:
         scored, lost = _of_table(scores, sources, skip_unknown)
     else:
-        scored, lost = _of_model(given, sources, trained_on, seconds)
+        store = paths.results(home_of(data)) / "evaluate/.predictions"
+        scored, lost = _of_model(given, sources, trained_on, seconds, store, again)
     known = None
     if seen is not None:
         known, gone = _seen(seen, sources)
@@ -126,13 +131,20 @@ def _seen(file: Path, sources: dict[str, Source]) -> tuple[pd.DataFrame, pd.Data
 
 
 def _of_model(
-    file: Path, sources: dict[str, Source], trained_on: str, seconds: float
+    file: Path,
+    sources: dict[str, Source],
+    trained_on: str,
+    seconds: float,
+    store: Path,
+    again: bool,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The same of a model, asked about all test videos and the validation videos that choose."""
+    """The same of a model, asked about all test videos and the validation videos that choose; what
+    an earlier call was told is in ``store``."""
     import pandas as pd
 
-    from mcxlib.outside.predict import predictions
-    from mcxlib.pipeline.common import progress
+    from mcxlib.outside.kept import Kept, key
+    from mcxlib.outside.predict import check, predictions
+    from mcxlib.pipeline.common import alone, progress
 
     asked = []
     for name, (manifest, root) in sources.items():
@@ -143,8 +155,21 @@ def _of_model(
         asked.append(part.assign(place=[str(root / path) for path in part["path"]]))
     rows = pd.concat(asked, ignore_index=True)
     places = [Path(place) for place in rows.pop("place")]
-    with progress(f"{file.name} on {len(places)} videos") as show:
-        found = predictions(file, places, seconds, show)
+    check(file, seconds)
+    names = [
+        key(row.dataset, row.video_id, row.content, place)
+        for row, place in zip(rows.itertuples(), places, strict=True)
+    ]
+    with alone(store / file.stem, f"predictions of {file.name}"):
+        kept = Kept(store, file, again=again)
+        if known := sum(name in kept.scores for name in names):
+            typer.echo(
+                f"{known} of {len(names)} videos were scored by an earlier call with this file "
+                f"(--again asks anew): {kept.path}",
+                err=True,
+            )
+        with progress(f"{file.name} on {len(places)} videos") as show:
+            found = predictions(file, places, seconds, show, kept, names)
     failed = [one.score is None for one in found]
     lost = rows.loc[failed, ["video_id", "dataset"]].set_axis(["what", "dataset"], axis=1)
     lost["reason"] = [one.reason for one in found if one.score is None]

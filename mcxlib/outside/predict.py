@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from pebble import ProcessExpired, ProcessPool
 
 from mcxlib.outside import child
+from mcxlib.outside.kept import Kept
 
 START_SECONDS = 300.0
 """How long importing the file may take: weights are read and libraries loaded."""
@@ -38,6 +39,8 @@ def predictions(
     videos: Sequence[Path],
     seconds: float = 60.0,
     progress: Callable[[int, int], None] | None = None,
+    kept: Kept | None = None,
+    names: Sequence[str] = (),
 ) -> list[Predicted]:
     """A score or a reason for each video, in their order.
 
@@ -47,6 +50,9 @@ def predictions(
         videos: what it is asked about.
         seconds: for one video, at most.
         progress: called with (videos done, videos).
+        kept: scores of an earlier call, which are not asked for again, and to which those of this
+            one are added as they come. A video without a score is asked about again.
+        names: of each video, what ``kept`` knows it by.
 
     Raises:
         FileNotFoundError: no such file.
@@ -54,23 +60,19 @@ def predictions(
             every video.
     """
     model = Path(model)
-    if not model.is_file():
-        raise FileNotFoundError(f"no file {model}. {REMEDY}")
-    if model.suffix != ".py":
-        raise ValueError(f"{model} does not end in .py. {REMEDY}")
-    if not seconds > 0:
-        raise ValueError(f"--seconds must be above 0, not {seconds:g}")
+    check(model, seconds)
     file, found = str(model.resolve()), []
     with _Process() as process:
         problem, answer = process.ask(START_SECONDS, child.load, file)
         if problem or answer:
             raise ValueError(f"{model} cannot be used: {problem or answer}. {REMEDY}")
         for number, video in enumerate(videos, 1):
-            if not process.running:  # a new one has to load the file again, in its own time
-                process.ask(START_SECONDS, child.load, file)
-            problem, answer = process.ask(seconds, child.predict, file, str(video))
-            reason, score = (problem, None) if answer is None else answer
-            found.append(Predicted(None if reason else score, reason))
+            if kept and names[number - 1] in kept.scores:
+                found.append(Predicted(kept.scores[names[number - 1]], ""))
+            else:
+                found.append(_asked(process, file, video, seconds))
+                if kept and (score := found[-1].score) is not None:
+                    kept.add(names[number - 1], score)
             if progress:
                 progress(number, len(videos))
     if found and all(one.score is None for one in found):
@@ -79,6 +81,24 @@ def predictions(
             f"{found[0].reason}"
         )
     return found
+
+
+def check(model: Path, seconds: float) -> None:
+    """Refuse what cannot be asked, before anything is done; errors as :func:`predictions`."""
+    if not model.is_file():
+        raise FileNotFoundError(f"no file {model}. {REMEDY}")
+    if model.suffix != ".py":
+        raise ValueError(f"{model} does not end in .py. {REMEDY}")
+    if not seconds > 0:
+        raise ValueError(f"--seconds must be above 0, not {seconds:g}")
+
+
+def _asked(process: _Process, file: str, video: Path, seconds: float) -> Predicted:
+    if not process.running:  # a new one has to load the file again, in its own time
+        process.ask(START_SECONDS, child.load, file)
+    problem, answer = process.ask(seconds, child.predict, file, str(video))
+    reason, score = (problem, None) if answer is None else answer
+    return Predicted(None if reason else score, reason)
 
 
 class _Process:
