@@ -88,7 +88,8 @@ class M2TR(Detector):
             # SGD with momentum 0.9 at 5e-4 without weight decay, along a cosine, is the
             # reference's; epochs and batches stay the paper's, so that all rows see the same.
             "paper": {"lr": 5e-4, "weight_decay": 0.0, "freeze_epochs": 0},
-            "demo": _SLIM,
+            # In half the steps its second stream has not caught up.
+            "demo": _SLIM | {"epochs": 20},
             "test": _SLIM,
         }
     )
