@@ -221,12 +221,13 @@ def _of_people(rows: pd.DataFrame, count: int) -> pd.DataFrame:
 
 
 def _storage() -> dict[str, float]:
-    """Crops of 512 px a second at random, from the disk and from memory, as they are stored and as
-    PNG files, and how much smaller those are: of the last comparison of ways to store them."""
+    """Crops of 512 px a second at random, from the disk and from memory, uncompressed and
+    compressed, and how much smaller those are: of the last comparison of ways to store them."""
     by_name = {found["name"]: found for found in read_json(STORAGE)["formats"]}
-    raw, png = by_name[storage.Npy.name], by_name[storage.Files("png").name]
-    rates: dict[str, float] = {"png_share": png["bytes_per_crop"] / raw["bytes_per_crop"]}
-    for prefix, found in (("", raw), ("png_", png)):
+    raw, packed = (by_name[storage.Own(compress).name] for compress in (False, True))
+    share = packed["bytes_per_crop"] / raw["bytes_per_crop"]
+    rates: dict[str, float] = {"compressed_share": share}
+    for prefix, found in (("", raw), ("compressed_", packed)):
         of = found["images_per_second"]
         rates[f"{prefix}warm"] = of["warm_random"]
         # Where the system cannot be asked to forget files, there is only one rate.

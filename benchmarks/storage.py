@@ -36,6 +36,8 @@ DATA_SET = 150_000
 """Crops of the paper's data: about 5,000 videos of 30 frames."""
 
 JPEG_QUALITY = 95
+RAW = "one .npy a video, memory-mapped"
+
 PASS_SECONDS = 5.0
 """A reading pass ends after this long; slow ways do not get through all crops."""
 
@@ -74,17 +76,23 @@ class Format(ABC):
         """A reader and what closes it."""
 
 
-class Npy(Format):
-    name = "one .npy a video, memory-mapped"
+class Own(Format):
+    """As the project stores crops: without compression, or with ``compress``."""
+
+    def __init__(self, compress: bool = False):
+        self.suffix = storage.COMPRESSED if compress else storage.RAW
+        self.name = "one .arrow a video, rows' differences by zstd" if compress else RAW
 
     def write(self, folder: Path, videos: Iterator[list], size: int) -> None:
         for number, video in enumerate(videos):
-            with storage.writing(folder / f"{number:05d}.npy", size) as append:
+            with storage.writing(folder / f"{number:05d}{self.suffix}", size) as append:
                 for crop in video:
                     append(crop)
 
     def open(self, folder: Path) -> tuple[Read, Callable[[], None]]:
-        opened = lru_cache(maxsize=256)(lambda n: storage.open_crops(folder / f"{n:05d}.npy"))
+        opened = lru_cache(maxsize=256)(
+            lambda number: storage.open_crops(folder / f"{number:05d}{self.suffix}")
+        )
 
         def read(index: int) -> np.ndarray:
             number, row = divmod(index, crops.PER_VIDEO)
@@ -213,7 +221,7 @@ class Parquet(Format):
 
 def formats() -> list[Format]:
     """All ways that can be tried here; LMDB only where its module is installed."""
-    listed: list[Format] = [Npy(), Files("png"), Files("jpeg"), Tar()]
+    listed: list[Format] = [Own(), Own(compress=True), Files("png"), Files("jpeg"), Tar()]
     if find_spec("lmdb"):
         listed += [Lmdb(None), Lmdb("png")]
     return [*listed, Parquet()]
@@ -322,7 +330,7 @@ def measure(
                     encoding_seconds.get(kind, 0.0) + time.perf_counter() - begin
                 )
         for format in tqdm(formats(), "storage", leave=False):
-            if isinstance(format, Npy):
+            if format.name == RAW:
                 folder, seconds = source, writing_source
             else:
                 folder = root / "tried"
@@ -382,7 +390,7 @@ def _write(
 def _verify(format: Format, folder: Path, source: Path, count: int) -> None:
     """A few crops are what was stored, exactly or (lossy) nearly."""
     read, close = format.open(folder)
-    original, _ = Npy().open(source)
+    original, _ = Own().open(source)
     for index in sorted({0, count // 2, count - 1}):
         difference = np.abs(read(index).astype(int) - original(index).astype(int))
         if difference.max() > 0 if format.exact else difference.mean() > 5:

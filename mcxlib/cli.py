@@ -241,6 +241,12 @@ def crops(
             "without it joins them",
         ),
     ] = "",
+    compress: Annotated[
+        bool,
+        typer.Option(
+            help="store the crops in about half the room, without loss; reading them takes longer"
+        ),
+    ] = False,
     done: Done = None,
 ) -> None:
     """List a data set's videos and cut the faces out of them; goes on where it was stopped."""
@@ -251,7 +257,7 @@ def crops(
     part = _shard(shard)
     digests: dict[str, Any] = {}
     for name in _each_dataset(dataset):
-        table = pipeline.ensure_crops(config, name, workers or None, part)
+        table = pipeline.ensure_crops(config, name, workers or None, part, compress)
         counts = report.report(table)
         typer.echo(f"{name}: " + ", ".join(f"{n} {what}" for what, n in counts.items()))
         left_out = report.left_out(table)

@@ -13,12 +13,14 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from facenet_pytorch import MTCNN
 from facenet_pytorch.models.utils.detect_face import extract_face
 from media import rotate
 from media import write_video as write_plain
 from PIL import Image
 
+from mcxlib.data.crops.dataset import CropDataset
 from mcxlib.data.faces import worker
 from mcxlib.data.faces.choice import Face, take
 from mcxlib.data.faces.contract import COLUMNS, STATUSES, contract, contract_difference
@@ -155,6 +157,20 @@ def test_shards_share_the_videos_and_a_call_without_one_joins_them(done, videos,
     pd.testing.assert_frame_equal(crop_videos(manifest, root, folder, CONFIG, workers=1), done[1])
     assert {f: f.stat().st_mtime_ns for f in folder.rglob("*.npy")} == cut
     assert len(cut) == 2
+
+
+def test_compressed_crops_have_the_same_pixels_and_may_lie_beside_others(done, videos, tmp_path):
+    root, manifest = videos
+    folder = tmp_path / "crops"
+    crop_videos(manifest.iloc[[0]], root, folder, CONFIG, workers=1)
+    table = crop_videos(manifest, root, folder, CONFIG, workers=1, compress=True)
+    assert sorted(set(table["file"])) == ["", "gap.arrow", "good.npy"]  # what is done stays
+    pd.testing.assert_frame_equal(table.drop(columns="file"), done[1].drop(columns="file"))
+    cut = done[1][done[1]["status"] == "ok"].assign(class_index=0)
+    ours = table[table["status"] == "ok"].assign(class_index=0)
+    plain, compressed = CropDataset(cut, done[0], 64), CropDataset(ours, folder, 64)
+    everything = list(range(len(cut)))
+    assert torch.equal(plain.__getitems__(everything)[0], compressed.__getitems__(everything)[0])
 
 
 def test_another_choice_of_videos_adds_to_the_table(videos, tmp_path):

@@ -107,14 +107,14 @@ def test_the_bottleneck_is_what_takes_longest(changed, bottleneck):
 
 
 def test_a_compressed_store_is_smaller_and_read_as_fast_as_it_is_decoded():
-    png = measured.Rates(0.5, 0, 1e6, 1e6, 1e-3, 1e-1, png_share=0.5, png_cold=5e-4, png_warm=5e-4)
-    found = model.cost([HAND], 1, MUCH, MACHINE, png, compressed=True)
+    packed = measured.Rates(0.5, 0, 1e6, 1e6, 1e-3, 1e-1, 0.5, 5e-4, 5e-4)
+    found = model.cost([HAND], 1, MUCH, MACHINE, packed, compressed=True)
     assert found.store_bytes == 60 * 15_000
     # 180 crops of 15 kB; 5e-4 crops of 393,216 bytes a second.
     assert found.reading == pytest.approx(180 * 15_000 / (5e-4 * 393_216) / 3600)
     # Where the disk is what limits, half the bytes take half the time.
     disk = model.Machine(2, 1, 1e4, readers=10**9, disk_bytes=1000, memory_bytes=0)
-    raw, half = (model.cost([HAND], 1, MUCH, disk, png, compressed=c) for c in (False, True))
+    raw, half = (model.cost([HAND], 1, MUCH, disk, packed, compressed=c) for c in (False, True))
     assert half.reading == pytest.approx(raw.reading / 2)
 
 

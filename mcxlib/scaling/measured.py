@@ -13,7 +13,7 @@ from typing import Any
 from mcxlib.files import read_json
 
 FILE = Path(__file__).with_name("measured.json")
-FORMAT = 1
+FORMAT = 2
 CROP_PIXELS = 512
 """Of the crops that ``cold`` and ``warm`` were measured with."""
 
@@ -34,15 +34,15 @@ class Rates:
     """Crops of 512 px a second, read at random by one thread from a disk that has to be asked."""
     warm: float
     """The same from memory."""
-    png_share: float = 1.0
-    """Bytes of crops that are compressed without loss, as PNG, over uncompressed ones."""
-    png_cold: float = 1.0
+    compressed_share: float = 1.0
+    """Bytes of crops that are compressed without loss over uncompressed ones."""
+    compressed_cold: float = 1.0
     """As ``cold`` and ``warm``, read and decoded by one thread."""
-    png_warm: float = 1.0
+    compressed_warm: float = 1.0
 
     def compressed(self) -> Rates:
         """The same machine with a compressed store."""
-        return replace(self, cold=self.png_cold, warm=self.png_warm)
+        return replace(self, cold=self.compressed_cold, warm=self.compressed_warm)
 
 
 @cache

@@ -81,9 +81,9 @@ def cost(
         much: videos, frames, epochs, sizes.
         machine: what it runs on.
         rates: measured on a core.
-        compressed: whether crops are stored as PNG.
+        compressed: whether crops are stored compressed.
     """
-    share = rates.png_share if compressed else 1.0
+    share = rates.compressed_share if compressed else 1.0
     rates = rates.compressed() if compressed else rates
     frames = much.videos.all * much.frames
     core_hours = frames * rates.crop / HOUR

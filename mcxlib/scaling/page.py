@@ -152,20 +152,20 @@ def sizes_table() -> Table:
 
 def stores_table() -> Table:
     """Reading from crops as they are stored, and from losslessly compressed ones."""
-    head = ["size", "store gives (assumed)", "uncompressed, TB", "PNG, TB"]
-    head += ["reading uncompressed, h", "reading PNG, h", "faster"]
+    head = ["size", "store gives (assumed)", "uncompressed, TB", "compressed, TB"]
+    head += ["reading uncompressed, h", "reading compressed, h", "faster"]
     table = [head]
     for name, much in _sizes():
         for disk in (CLUSTER.disk_bytes, SLOW_DISK):
             machine = replace(CLUSTER, disk_bytes=disk)
-            raw, png = (_cost(much, machine, compressed) for compressed in (False, True))
+            raw, packed = (_cost(much, machine, compressed) for compressed in (False, True))
             table.append(
                 [
                     name,
                     f"{disk / 1e9:g} GB/s",
-                    *(_number(one.store_bytes / 1e12) for one in (raw, png)),
-                    *(_number(one.reading) for one in (raw, png)),
-                    "uncompressed" if raw.reading <= png.reading else "PNG",
+                    *(_number(one.store_bytes / 1e12) for one in (raw, packed)),
+                    *(_number(one.reading) for one in (raw, packed)),
+                    "uncompressed" if raw.reading <= packed.reading else "compressed",
                 ]
             )
     return table

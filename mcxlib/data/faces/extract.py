@@ -18,6 +18,7 @@ from typing import Any
 
 import pandas as pd
 
+from mcxlib.data.crops import storage
 from mcxlib.data.faces import worker
 from mcxlib.data.faces.contract import COLUMNS, contract, contract_difference
 from mcxlib.data.faces.report import left_out, report
@@ -45,6 +46,7 @@ def crop_videos(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     shard: tuple[int, int] | None = None,
+    compress: bool = False,
 ) -> pd.DataFrame:
     """Crop every video of ``manifest`` that is used (has a split); returns their rows.
 
@@ -56,6 +58,9 @@ def crop_videos(
     With ``shard`` (number, of how many; numbers begin at 1) only every so-many-th video is done,
     and no table is written: a call without it, after all shards, finds their videos done. Several
     shards can be at work in one folder.
+
+    ``compress`` decides how the crops of the videos that are done now are stored, without loss
+    either way; a folder may hold some of each.
 
     Raises:
         ValueError: the folder holds crops made under another contract; names the difference.
@@ -78,7 +83,10 @@ def crop_videos(
     if progress:
         progress(len(done), len(used))
     try:
-        for video, rows in _each(todo, Path(root), crop_folder, wanted, workers or os.cpu_count()):
+        settings = wanted | {"store": storage.COMPRESSED if compress else storage.RAW}
+        for video, rows in _each(
+            todo, Path(root), crop_folder, settings, workers or os.cpu_count()
+        ):
             done[video["video_id"]] = rows
             if progress:
                 progress(len(done), len(used))
