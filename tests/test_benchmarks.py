@@ -380,10 +380,12 @@ def test_every_way_of_storing_is_compared():
     json.dumps(found)
 
 
-class Mixed(storage.Npy):
+class Mixed(storage.Own):
     """Gives back the wrong crop."""
 
-    name = "mixed up"
+    def __init__(self):
+        super().__init__()
+        self.name = "mixed up"
 
     def open(self, folder):
         read, close = super().open(folder)

@@ -64,7 +64,7 @@ class CropDataset(Dataset):
         self.__dict__.update(state)
         self._open = lru_cache(maxsize=256)(self._map)
 
-    def _map(self, file: str) -> np.ndarray:
+    def _map(self, file: str) -> np.ndarray | storage.CompressedCrops:
         # Of a mask the whole path is given, which stays what it is.
         return storage.open_crops(self.folder / file)
 
