@@ -20,7 +20,7 @@ from benchmarks import measure, steps
 from benchmarks.measure import Result, Settings, synchroniser
 from mcxlib import CLASSES, detectors
 from mcxlib.config import RunConfig, load
-from mcxlib.detectors import together
+from mcxlib.detectors import dcl_views, together
 from mcxlib.detectors.base import Detector
 from mcxlib.engine import flops, schedule
 from mcxlib.weights import build
@@ -226,7 +226,10 @@ def _operations(call: Callable[[], object]) -> int:
     def places_alone(images: Tensor, boxes: object, size: list[int]) -> Tensor:
         return functional.interpolate(images, tuple(size))
 
-    with patch.object(together, "resized", places_alone):
+    with (
+        patch.object(together, "resized", places_alone),
+        patch.object(dcl_views, "resized", places_alone),
+    ):
         return flops.count(call)
 
 
