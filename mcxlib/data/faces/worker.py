@@ -54,7 +54,8 @@ def process(
 ) -> list[dict[str, Any]]:
     """Crop one video; returns its rows, which also lie on disk when this returns.
 
-    ``settings`` is the crop contract, and ``store`` the suffix of the files with the crops.
+    ``settings`` is the crop contract, and ``store`` the suffix of the files with the crops, which
+    are uncompressed without it.
     ``mark`` begins the name of the file that says which video this process is at, for the case
     that it dies of it.
 
@@ -116,7 +117,7 @@ def _crop_frames(
     """The rows of the frames asked for; their crops are on disk when this returns."""
     from mcxlib.data.video.reader import read_frames
 
-    name = f"{video['video_id']}{settings['store']}"
+    name = f"{video['video_id']}{settings.get('store', storage.RAW)}"
     size = settings["crop_size"]
     rows: list[dict] = []
     before: Face | None = None
