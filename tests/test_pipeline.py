@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 from training import CLIPS as SMALL
-from training import ONE_EPOCH
+from training import FOLDERS, ONE_EPOCH
 
 from mcxlib import pipeline
 from mcxlib.config import load
@@ -169,15 +169,6 @@ def test_two_runs_on_the_same_folder_share_the_work(home):
     # The progress of cutting: one of the two did it, the other found it done.
     assert sum("faces of mine:" in f.read_text().replace(waiting, "") for f in said) == 1
     assert len(pd.read_parquet(paths.table_of(folder))) == 6
-
-
-FOLDERS = {
-    "real": "original_sequences/youtube",
-    "DF": "manipulated_sequences/Deepfakes",
-    "F2F": "manipulated_sequences/Face2Face",
-    "FS": "manipulated_sequences/FaceSwap",
-    "NT": "manipulated_sequences/NeuralTextures",
-}
 
 
 def tree(home, video):

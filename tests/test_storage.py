@@ -8,15 +8,21 @@ import pytest
 from mcxlib.data.crops import storage
 
 
-@pytest.mark.parametrize("n", [1, 3, 12])
-def test_appended_crops_are_a_plain_npy_file(tmp_path, n):
-    crops = np.random.default_rng(0).integers(0, 256, (n, 8, 8, 3), dtype=np.uint8)
-    path = tmp_path / "sub" / "v.npy"
+def stored(path, n):
+    """``n`` random crops, as they are given to a new file ``path``."""
+    crops = np.random.default_rng(n).integers(0, 256, (n, 8, 8, 3), dtype=np.uint8)
     with storage.writing(path, 8) as append:
         # Views of another memory order, as frames cut out of a picture are.
         rows = [append(crop[:, ::-1][:, ::-1]) for crop in crops]
         assert not path.exists()
     assert rows == list(range(n))
+    return crops
+
+
+@pytest.mark.parametrize("n", [1, 3, 12])
+def test_appended_crops_are_a_plain_npy_file(tmp_path, n):
+    path = tmp_path / "sub" / "v.npy"
+    crops = stored(path, n)
     np.testing.assert_array_equal(np.load(path, allow_pickle=False), crops)
     mapped = storage.open_crops(path)
     assert isinstance(mapped, np.memmap)
@@ -25,15 +31,11 @@ def test_appended_crops_are_a_plain_npy_file(tmp_path, n):
 
 @pytest.mark.parametrize("n", [1, 3, 12])
 def test_compressed_crops_are_an_arrow_file_of_differences(tmp_path, n):
-    crops = np.random.default_rng(1).integers(0, 256, (n, 8, 8, 3), dtype=np.uint8)
     path = tmp_path / "sub" / "v.arrow"
-    with storage.writing(path, 8) as append:
-        rows = [append(crop[:, ::-1][:, ::-1]) for crop in crops]
-        assert not path.exists()
-    assert rows == list(range(n))
+    crops = stored(path, n)
     # Read by another program, which knows Feather files and that rows are summed modulo 256.
-    stored = pa.feather.read_table(path)["differences"].to_numpy().reshape(n, 8, 8, 3).astype(int)
-    np.testing.assert_array_equal(stored.cumsum(axis=1) % 256, crops)
+    read = pa.feather.read_table(path)["differences"].to_numpy().reshape(n, 8, 8, 3).astype(int)
+    np.testing.assert_array_equal(read.cumsum(axis=1) % 256, crops)
     opened = storage.open_crops(path)
     assert opened.shape == (n, 8, 8, 3)
     assert len(opened) == n

@@ -20,6 +20,7 @@ from mcxlib.figures.style import (
     of,
     style,
 )
+from mcxlib.paper import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -127,7 +128,7 @@ def reliability(curves: pd.DataFrame, source: str = "") -> Plate:
                 errors.append(f"{(bins['weight'] * gap).sum():.3f} {when}")
             if len(part):
                 said.append(f"{name} {' and '.join(errors)}")
-            axis.set(title=name, xlabel="score of fake", xlim=(0, 1), ylim=(0, 1))
+            axis.set(title=shown(name), xlabel="score of fake", xlim=(0, 1), ylim=(0, 1))
             axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
             axis.set_aspect("equal")
             axis.grid()
@@ -220,7 +221,7 @@ def leads(table: pd.DataFrame) -> Plate:
         table: of :func:`mcxlib.paper.leads`.
     """
     table = table.reset_index(drop=True)
-    texts = [f"{row.test_set}: {row.best} over {row.other}" for row in table.itertuples()]
+    texts = [f"{shown(row.test_set)}: {row.best} over {row.other}" for row in table.itertuples()]
     heights = np.arange(len(table))
     share = (table[["bosc", "bosc_other"]].mean(axis=1) / 100).to_numpy()
     spread = share * (1 - share) * (1 / table["n_real"] + 1 / table["n_fake"]) / 2
@@ -266,7 +267,7 @@ def _panels(
         axes = figure.subplots(1, max(1, len(sets)), sharey=True, sharex=True, squeeze=False)[0]
         for axis, name in zip(axes, sets, strict=False):
             draw(axis, name)
-            axis.set_title(name)
+            axis.set_title(shown(name))
             axis.grid(axis="x")
         _label_heights(axes[0], labels)
         if legend:

@@ -6,7 +6,7 @@ far a BOSC moves with them is known from their number alone, and how far an AUC 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -226,31 +226,40 @@ def best_of_eight() -> pd.DataFrame:
 
 def words(table: pd.DataFrame) -> list[str]:
     """What :func:`leads` says, a sentence a verdict."""
-    said = []
-    for verdict in (SURVIVES, NESTED, LOST, TIE):
-        part = table[table["verdict"] == verdict]
-        cells = "; ".join(
-            f"{row.test_set}, {row.best} over {row.other} by {row.lead:.2f} points (equal "
-            f"detectors: {_percent(row.p_equal)})"
-            for row in part.itertuples()
-        )
-        if len(part):
-            said.append(f"{verdict.capitalize()} ({len(part)} of {len(table)}): {cells}.")
-    return said
+    said = _by_verdict(
+        table,
+        (SURVIVES, NESTED, LOST, TIE),
+        lambda row: f"{row.lead:.2f} points (equal detectors: {_percent(row.p_equal)})",
+    )
+    return [sentence[0].upper() + sentence[1:] for sentence in said]
 
 
 def auc_words(table: pd.DataFrame) -> list[str]:
     """What :func:`auc_leads` says, a sentence a verdict."""
+    said = _by_verdict(
+        table,
+        (SURVIVES, PAIRED, LOST, TIE),
+        lambda row: (
+            f"{row.lead:.4g} (equal detectors: {_percent(row.p_equal)}, correlating by "
+            f"{TOGETHER}: {_percent(row.p_paired)})"
+        ),
+    )
+    return [f"AUC {sentence}" for sentence in said]
+
+
+def _by_verdict(
+    table: pd.DataFrame, verdicts: Sequence[str], lead: Callable[[Any], str]
+) -> list[str]:
+    """A sentence for each verdict that a lead has; ``lead`` puts one into words."""
     said = []
-    for verdict in (SURVIVES, PAIRED, LOST, TIE):
+    for verdict in verdicts:
         part = table[table["verdict"] == verdict]
         cells = "; ".join(
-            f"{row.test_set}, {row.best} over {row.other} by {row.lead:.4g} (equal detectors: "
-            f"{_percent(row.p_equal)}, correlating by {TOGETHER}: {_percent(row.p_paired)})"
+            f"{tables.shown(row.test_set)}, {row.best} over {row.other} by {lead(row)}"
             for row in part.itertuples()
         )
         if len(part):
-            said.append(f"AUC {verdict} ({len(part)} of {len(table)}): {cells}.")
+            said.append(f"{verdict} ({len(part)} of {len(table)}): {cells}.")
     return said
 
 
@@ -275,10 +284,11 @@ def auc_chance(number: int, test_set: str, label: str) -> str:
 def best_of_eight_words(table: pd.DataFrame) -> list[str]:
     """What :func:`best_of_eight` says, a sentence a test set."""
     return [
-        f"{row.test_set}: the best of {row.rows} equal detectors at {row.mean:.1f} % would stand "
-        f"{row.gain:.1f} points above that by chance ({row.gain_low:.1f} to {row.gain_high:.1f}); "
-        f"the printed best stands {row.best - row.mean:.1f} above the mean of all, and leads the "
-        f"second by {row.lead:.2f} points, which of equal ones {_percent(row.p_lead)} would."
+        f"{tables.shown(row.test_set)}: the best of {row.rows} equal detectors at {row.mean:.1f} % "
+        f"would stand {row.gain:.1f} points above that by chance ({row.gain_low:.1f} to "
+        f"{row.gain_high:.1f}); the printed best stands {row.best - row.mean:.1f} above the "
+        f"mean of all, and leads the second by {row.lead:.2f} points, which of equal ones "
+        f"{_percent(row.p_lead)} would."
         for row in table.itertuples()
     ]
 
