@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mcxlib.cli import options
+from mcxlib.cli.options import Output, Preset, Videos
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -31,10 +34,8 @@ def evaluate(
         str, typer.Option(help="the data set it was trained on: the others are held out")
     ] = "FaceForensics++",
     name: Annotated[str, typer.Option(help="what to call it; by default as the file")] = "",
-    preset: Annotated[str, typer.Option(help="demo, test or paper: which videos")] = "demo",
-    videos: Annotated[
-        str, typer.Option(help="rendered or distributed ($MCX_VIDEOS); by default as the preset")
-    ] = "",
+    preset: Preset = "demo",
+    videos: Videos = "",
     seen: Annotated[
         Path | None, typer.Option(help="CSV or Parquet: path or video_id of what it was trained on")
     ] = None,
@@ -46,7 +47,7 @@ def evaluate(
     skip_unknown: Annotated[
         bool, typer.Option("--skip-unknown", help="pass over scores of videos not known here")
     ] = False,
-    output: Annotated[Path | None, typer.Option(help="folder; by default in results/")] = None,
+    output: Output = None,
 ) -> None:
     """Evaluate anybody's detector: the tables, intervals, figures and leaks of the others."""
     if (scores is None) == (model is None):
@@ -54,12 +55,11 @@ def evaluate(
     typer.echo(f"evaluating {scores or model}", err=True)
     import pandas as pd
 
-    from mcxlib.config import load_data
     from mcxlib.outside import report as reports
     from mcxlib.pipeline.data import home_of, name_of
     from mcxlib.settings import paths
 
-    data = load_data(preset, **({"videos": videos} if videos else {}))
+    data = options.data(preset, videos)
     trained_on = name_of(trained_on)
     sources, absent = _sources(data, dataset or [])
     given = Path(scores or model or "")

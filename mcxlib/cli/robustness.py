@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mcxlib.cli import options
+from mcxlib.cli.options import Done, Preset, Threads, Videos, Workers
+
 
 def robustness(
-    preset: Annotated[str, typer.Option(help="hyper-parameters: demo, test or paper")] = "demo",
+    preset: Preset = "demo",
     detectors: Annotated[
         str,
         typer.Option(
@@ -28,26 +30,20 @@ def robustness(
         str, typer.Option(help="whose test videos; by default those trained on")
     ] = "",
     seed: Annotated[int, typer.Option(help="of the runs")] = 0,
-    videos: Annotated[str, typer.Option(help="rendered or distributed ($MCX_VIDEOS)")] = "",
+    videos: Videos = "",
     sample: Annotated[
         str, typer.Option(help="videos of each kind x frames of each, such as 20x4")
     ] = "",
-    threads: Annotated[int, typer.Option(help="torch threads; 0 for torch's own choice")] = 0,
-    workers: Annotated[int, typer.Option(help="processes; 0 for one a core")] = 0,
-    done: Annotated[
-        Path | None, typer.Option(help="write here, at the end, digests of what is there now")
-    ] = None,
+    threads: Threads = 0,
+    workers: Workers = 0,
+    done: Done = None,
 ) -> None:
     """How much harm does a detector bear? Score compressed, blurred, otherwise cut test faces."""
     from mcxlib.experiments import corrupted_crops, corruptions
     from mcxlib.experiments import robustness as study
     from mcxlib.experiments import robustness_curves as numbers
-    from mcxlib.files import digest, write_json
 
-    if threads:
-        import torch
-
-        torch.set_num_threads(threads)
+    options.use_threads(threads)
     grid = corruptions.parse(level) if level else corruptions.grid(full)
     chosen = corrupted_crops.Sample.parse(sample) if sample else None
     names = [name.strip() for name in detectors.split(",") if name.strip()]
@@ -56,6 +52,5 @@ def robustness(
     study.make(studied, grid, dataset, chosen, workers or None, typer.echo)
     for line in numbers.words(numbers.curves(studied, dataset, chosen)):
         typer.echo(line)
-    if done is not None:
-        paths = {run.run_id: study.path_of(run, dataset, chosen) for run in studied}
-        write_json(done, {name: digest(path) for name, path in paths.items()})
+    paths = {run.run_id: study.path_of(run, dataset, chosen) for run in studied}
+    options.write_done(done, {name: options.digest(path) for name, path in paths.items()})

@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
-results_app = typer.Typer(no_args_is_help=True, help="Results of several machines.")
+from mcxlib.cli.options import Preset
+
+results = typer.Typer(no_args_is_help=True, help="Results of several machines.")
 
 
-@results_app.command("merge")
+@results.command("merge")
 def merge(
     sources: Annotated[
         list[Path], typer.Argument(help="folders of runs, such as another machine's runs/paper")
@@ -18,7 +20,7 @@ def merge(
     into: Annotated[
         Path | None, typer.Option(help="by default the folder of the preset's runs")
     ] = None,
-    preset: Annotated[str, typer.Option(help="whose runs: demo, test or paper")] = "demo",
+    preset: Preset = "demo",
 ) -> None:
     """Copy finished runs of other machines into one folder; checks first, overwrites nothing.
 
@@ -68,7 +70,7 @@ def plan(
 
 def scaling(
     output: Annotated[Path, typer.Option(help="folder")] = Path("book/generated/scaling"),
-    preset: Annotated[str, typer.Option(help="whose runs are shown: demo or test")] = "demo",
+    preset: Preset = "demo",
 ) -> None:
     """Write the tables of the book's page on scaling: rates, the model's check, larger sizes."""
     from mcxlib import tables
@@ -77,10 +79,3 @@ def scaling(
 
     for path in page.write(output, tables.cost(paths.runs(preset))):
         typer.echo(path)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to ``mcx``."""
-    app.add_typer(results_app, name="results")
-    app.command()(plan)
-    app.command()(scaling)
