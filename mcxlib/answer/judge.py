@@ -32,6 +32,7 @@ from mcxlib.data.faces.contract import LOOSE_FACTOR, MIN_FACE
 from mcxlib.data.faces.crop import crop_face
 from mcxlib.data.faces.finder import FaceFinder
 from mcxlib.data.video import scenes
+from mcxlib.engine.folding import folded
 from mcxlib.files import digest
 from mcxlib.weights import Loaded
 
@@ -161,6 +162,7 @@ class Judge:
     ) -> None:
         self.options = options or Options()
         self.network = weights.load(Path(weights_file))
+        self.scoring = self.network._replace(model=folded(self.network.model))
         self.contract = self._contract(Path(weights_file))
         self.scale = verdict.scale(self.network.card)
         self.about = self._about(Path(weights_file))
@@ -379,7 +381,7 @@ class Judge:
 
     def _person(self, number: int, faces: list[_Seen], crops: np.ndarray) -> Person:
         values, score, precision = scores.score(
-            self.network,
+            self.scoring,
             crops,
             [face.seconds for face in faces],
             self.scale,
