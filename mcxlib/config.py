@@ -186,7 +186,7 @@ def known(preset: str, values: dict[str, Any], fields: list[str]) -> None:
     for key in values:
         if key not in fields:
             near = difflib.get_close_matches(key, fields, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f"; did you mean {near[0]!r}?" if near else "."
             raise ValueError(f"unknown setting {key!r}{hint} Valid: {', '.join(fields)}")
 
 

@@ -42,7 +42,7 @@ def known(name: str) -> str:
     if name in modules():
         return name
     near = difflib.get_close_matches(str(name), modules(), n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else "."
     raise ValueError(f"unknown detector {name!r}{hint} Valid: {', '.join(modules())}")
 
 

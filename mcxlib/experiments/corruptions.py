@@ -130,7 +130,7 @@ def find(name: str) -> Corruption:
     """
     if name not in CORRUPTIONS:
         near = difflib.get_close_matches(name, CORRUPTIONS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else "."
         raise ValueError(f"unknown corruption {name!r}{hint} Valid: {', '.join(CORRUPTIONS)}")
     return CORRUPTIONS[name]
 

@@ -97,6 +97,8 @@ def read(path: Path | str) -> dict[str, Any]:
         if carried["program"] != KEY:
             raise ValueError
         version = int(carried["format"])
+        if version <= FORMAT and not isinstance(carried["panels"], list):
+            raise ValueError
     except (ValueError, KeyError, TypeError):
         raise ValueError(
             f"{path.name} carries no data of this program: it was made by another one, or saved "
@@ -125,7 +127,7 @@ def _from_png(path: Path) -> str | None:
         with PIL.Image.open(path, formats=["PNG"]) as image:
             image.load()
             return image.info.get(KEY)
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
         raise ValueError(f"{path.name} cannot be read as a PNG ({error}); make it anew") from None
 
 
@@ -134,7 +136,7 @@ def _from_svg(path: Path) -> str | None:
 
     try:
         tree = ElementTree.parse(path)
-    except (ElementTree.ParseError, UnicodeError) as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # of encodings, too
         raise ValueError(f"{path.name} cannot be read as an SVG ({error}); make it anew") from None
     return next((e.text for e in tree.iter("{http://purl.org/dc/elements/1.1/}description")), None)
 

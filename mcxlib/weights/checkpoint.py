@@ -154,7 +154,7 @@ def _keras(path: Path) -> dict[str, Tensor]:
     try:
         with h5py.File(path, "r") as file:
             file.get("model_weights", file).visititems(keep)
-    except OSError as error:
+    except Exception as error:  # a damaged file fails in many ways, depending on where
         raise ValueError(f"{path} is a damaged HDF5 file ({error})") from error
     if not arrays:
         raise ValueError(f"{path} is an HDF5 file without weights of Keras layers")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
@@ -57,10 +60,11 @@ def load(path: Path) -> Loaded:
     """
     path = Path(path)
     card = read_card(path)
-    config = configs.from_stored(card.config)
-    # What the file holds takes the place of what training began with.
-    fresh = config.model.model_copy(update={"pretrained": False})
-    model = build(config.model_copy(update={"model": fresh}), card.classes)
+    with _understood(path):
+        config = configs.from_stored(card.config)
+        # What the file holds takes the place of what training began with.
+        fresh = config.model.model_copy(update={"pretrained": False})
+        model = build(config.model_copy(update={"model": fresh}), card.classes)
     with safe_open(path, framework="pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     try:
@@ -90,16 +94,17 @@ def read_card(path: Path) -> Card:
     """The card alone; no network is built. Errors as :func:`load`."""
     path = Path(path)
     metadata = _metadata(path)
-    if "card" in metadata:
-        values = json.loads(metadata["card"])
-        if values["format"] > FORMAT:
+    with _understood(path):
+        if "card" in metadata:
+            values = json.loads(metadata["card"])
+            if values["format"] <= FORMAT:
+                return Card(**values)
             raise ValueError(
                 f"{path} is of format {values['format']}, and this program reads up to {FORMAT}; "
                 "update it"
             )
-        return Card(**values)
-    if "config" in metadata:
-        return _migrated(json.loads(metadata["config"]), metadata)
+        if "config" in metadata:
+            return _migrated(json.loads(metadata["config"]), metadata)
     if "backbone" in metadata:
         raise ValueError(
             f"{path} is a backbone, not a detector; train with it: mcx train --set "
@@ -109,6 +114,25 @@ def read_card(path: Path) -> Card:
         f"{path} holds no card and no run configuration: it was not written by this project; its "
         "layout cannot be guessed"
     )
+
+
+@contextmanager
+def _understood(path: Path) -> Iterator[None]:
+    """What a damaged or made-up card breaks is said in one line that names the file."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        what = f"{type(error).__name__} in it"
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        elif isinstance(error, ValueError):
+            what = str(error)
+        if what.startswith(str(path)):
+            raise
+        raise ValueError(
+            f"{path} has a card that cannot be understood ({what}); take the file as mcx wrote it"
+        ) from error
 
 
 def _migrated(values: dict, metadata: dict[str, str]) -> Card:

@@ -104,6 +104,8 @@ def _csv(path: Path, text: str, remedy: str, unnamed: tuple) -> pd.DataFrame:
         rows = [(lines.line_num, row) for row in lines if any(cell.strip() for cell in row)]
     except csv.Error as error:
         raise ValueError(f"{escaped(path)} is not a table ({error}). {remedy}") from error
+    if not rows:
+        raise ValueError(f"{escaped(path)} has empty lines and cells only. {remedy}")
     header = [cell.strip() for cell in rows[0][1]]
     while header and not header[-1]:
         header.pop()

@@ -1,0 +1,86 @@
+"""What somebody hands in, damaged: read, or refused by name; never another error."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from fuzz import broken
+from fuzz_readers import READERS, REFUSALS, card, once
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mcxlib import cli, weights
+from mcxlib.config import load
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 99) | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_broken_files_are_read_or_refused(name, tmp_path):
+    reader = READERS[name]
+    whole = reader.whole()
+    path = tmp_path / f"x{reader.suffix}"
+    assert once(reader, path, whole) == ""
+    rng = np.random.default_rng(0)
+    refused = sum(
+        bool(once(reader, path, broken({reader.suffix: whole}, rng)[1])) for _ in range(60)
+    )
+    assert refused > 10  # else they are not broken
+
+
+def places(value, path=()):
+    """The ways to every value inside a JSON value, its own included."""
+    yield path
+    inside = value.items() if isinstance(value, dict) else ()
+    for key, one in inside:
+        yield from places(one, (*path, key))
+
+
+@given(data=st.data())
+@settings(
+    max_examples=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_a_card_with_anything_in_it_is_read_or_refused(data, tmp_path):
+    config = load("test").stored()
+    whole = {"format": 1, "detector": "mcx-api", "label": "x", "classes": ["real", "DF"]}
+    whole |= {"config": config}
+    way = data.draw(st.sampled_from(list(places(whole))))
+    value = data.draw(JSON)
+    if way:
+        holder = whole
+        for step in way[:-1]:
+            holder = holder[step]
+        holder[way[-1]] = value
+    else:
+        whole = value
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(card(json.dumps(whole)))
+    for read in (weights.read_card, weights.load):
+        try:
+            read(path)
+        except REFUSALS as error:
+            refusal = str(error)
+        else:
+            continue
+        assert path.name in refusal
+        assert len(refusal.splitlines()) == 1 or "fit the network" in refusal
+
+
+def test_control_characters_of_a_name_do_not_reach_the_terminal(tmp_path, capsys, monkeypatch):
+    name = str(tmp_path / "\x1b[31mred\r.png")
+    monkeypatch.setattr("sys.argv", ["mcx", "figures", "--from", name])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert r"\x1b[31mred\r.png" in said
+    assert said.count("\n") == 1
+    assert said.strip().isprintable()
