@@ -76,7 +76,7 @@ def _ratios(found: dict[str, dict[str, Any]], expected: bool) -> str:
                 f"`{name}`",
                 number(entry["ratio"]),
                 f"{number(entry['low'])} to {number(entry['high'])}",
-                f"{sign} {entry['target']:g}",
+                f"{sign} {number(entry['target'])}",
                 "yes" if entry["met"] else "**no**",
                 entry["what"],
             ]

@@ -38,10 +38,12 @@ MATHS = "() => window.MathJax?.startup?.promise?.then(() => true) ?? true"
 BROKEN = """() => [...document.images]
     .filter((i) => !i.complete || i.naturalWidth === 0).map((i) => i.src)"""
 
-# Tables and wide pictures that reach over their box without a way to what is cut off.
+# Tables, pictures, output and commands that reach over their box without a way to what is cut off.
 CUT = """() => {
   const found = [];
-  for (const table of document.querySelectorAll('article table, figure.wide')) {
+  const all = 'article table, figure.wide, .cell_output figure, .cell_output pre, '
+      + '.highlight-bash pre';
+  for (const table of document.querySelectorAll(all)) {
     let box = table;
     const scrolls = (e) => ['auto', 'scroll'].includes(getComputedStyle(e).overflowX);
     while (box && !scrolls(box)) box = box.parentElement;
@@ -49,7 +51,8 @@ CUT = """() => {
     const right = (box ?? table).getBoundingClientRect().right;
     if (right > innerWidth + 1) found.push('beyond the window: ' + table.innerText.slice(0, 60));
     if (!table.checkVisibility() || !wide) continue;
-    const hint = box.previousElementSibling;
+    const outer = box.matches('pre') ? box.closest("div[class*='highlight-']") ?? box : box;
+    const hint = outer.previousElementSibling;
     if (!hint?.classList.contains('scroll-hint') || !hint.checkVisibility())
       found.push('scrolls without a hint: ' + table.innerText.slice(0, 60));
     if (box.tabIndex < 0) found.push('no key reaches it: ' + table.innerText.slice(0, 60));

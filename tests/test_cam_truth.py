@@ -148,6 +148,7 @@ def test_maps_without_evidence_are_counted_and_left_out():
     rows = [
         {"network": network, "method": method, "manipulation": "DF", "evidence": evidence}
         | {"area": 0.3, "share": share if evidence else np.nan, "share_of_others": 0.35}
+        | {"cells": 64 if network == "A" else 4}
         for network, share in (("A", 0.5), ("B", 0.4))
         for method in ("Grad-CAM", "LayerCAM")
         for evidence in (True, True, False)
@@ -158,9 +159,13 @@ def test_maps_without_evidence_are_counted_and_left_out():
     assert found["without"].tolist() == [1] * 4
     assert found.loc[("A", "LayerCAM"), "share"] == 0.5
     assert "without positive evidence: 1 of 3 crops" in cam_truth.words(table)[0]
-    assert cam_truth.outcome(table).startswith("holds: 4 of 4")
+    came = cam_truth.outcome(table)
+    assert came.startswith("holds: on average over the manipulations 4 of 4")
+    assert "0 of 4 (network, method, manipulation) are not" in came
+    assert "A is by 0.150 and B by 0.050" in came
+    assert "64 and 4 cells" in came
     table["share"] = table["share"].where(table["network"] == "B", 0.32)
-    assert cam_truth.outcome(table).startswith("does not hold as a whole: 2 of 4")
+    assert cam_truth.outcome(table).startswith("does not hold as a whole: on average")
     assert "but not more in A (0.320 on average) than in B (0.400)" in cam_truth.outcome(table)
 
 

@@ -315,7 +315,10 @@ def test_what_was_seen_is_said_whichever_way_it_falls(found):
     assert "loses 2.0 more" in beyond.saw(worse, none, found["fused"], ["unseen"])[0]
     gaps = found["fused"].query("dataset == 'unseen'").set_index("rule")["gap"]
     best = gaps[list(fusion.RULES[1:])].idxmax()
-    assert f"the best on unseen sets ({best}, some) is {gaps[best]:+.3f}" in said[2]
+    auc = found["fused"].query("dataset == 'unseen'").set_index("rule")["auc"][best]
+    assert (
+        f"best on unseen sets ({best}, some) has an AUC of {auc:.3f}, {gaps[best]:+.3f}" in said[2]
+    )
     assert "no unseen set has both" in beyond.saw(
         found["points"], found["compared"], found["fused"].iloc[:0], []
     )[2]  # fmt: skip

@@ -125,7 +125,7 @@ def test_best_of_eight_and_the_sentences(table):
     assert eight.loc["Celeb-DF", "p_lead"] < 0.001
     said = survival.best_of_eight_words(eight.reset_index())
     assert "KoDF: the best of 8 equal detectors at 78.7 %" in said[1]
-    assert "fewer than 0.1 % would" in said[2]
+    assert "as the best of equal ones would in fewer than 0.1 % of cases" in said[2]
     said = survival.words(table)
     assert said[0].startswith("Survives (6 of 14): F2F, MCX-API(RGB) over")
     assert any("by 0.06 points" in line and line.startswith("Does not survive") for line in said)

@@ -259,13 +259,13 @@ def test_the_table_says_who_won_and_how_surely():
     won, equal, apart = what_we_saw.closed(cells())
     assert won.startswith("A has the highest AUC on average over the manipulations, 0.850 (0.750 ")
     assert "intervals of 0 of the 1 other rows overlap" in won
-    assert equal.startswith("1 of 2 rows read the same BOSC in all their columns, 1 of them")
+    assert equal.startswith("1 of 2 rows reads the same BOSC in all columns, 1 because")
     assert "A on DF: AUC 0.900, BOSC 50.0 %" in apart
     close = cells()
     close.loc[5, "auc_high"] = 0.76
     assert "intervals of 1 of the 1 other rows overlap" in what_we_saw.closed(close)[0]
     several = what_we_saw.cross(cells().query("test_set != 'Average'"))
-    assert "1 different rows on 2 data sets" in several[0]
+    assert "(one row on all 2 data sets)" in several[0]
     assert "NT: A, 0.800 (0.700 to 0.900); the intervals of 1 of the 2 other" in several[0]
 
 

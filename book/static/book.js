@@ -2,7 +2,8 @@
 "use strict";
 
 const WIDE =
-  ".pst-scrollable-table-container, .results-scroll, div.cell_output > .output, figure.wide, pre";
+  ".pst-scrollable-table-container, .results-scroll, div.cell_output > .output, figure.wide, " +
+  "div.cell_output figure, pre";
 
 function hintBefore(box) {
   let hint = box.previousElementSibling;
@@ -21,6 +22,10 @@ function mark(box) {
   // One hint for each table or wide picture, at the innermost box that holds it.
   const table = box.querySelector("table, :scope > img, :scope > a > img");
   if (table && table.closest(WIDE) === box) hintBefore(box).hidden = !wide;
+  // And before what was printed, and commands to copy; code that is read shows where it goes on.
+  if (box.matches(".cell_output pre, .highlight-bash pre")) {
+    hintBefore(box.closest("div[class*='highlight-']") ?? box).hidden = !wide;
+  }
 }
 
 document.addEventListener("DOMContentLoaded", () => {

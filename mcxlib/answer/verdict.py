@@ -147,7 +147,7 @@ def probability(score: Interval, found: Scale) -> Interval | None:
     if found.temperature is None:
         return None
     value, low, high = calibrated([score.value, score.low, score.high], found.temperature)
-    how = f"{score.how}, temperature {found.temperature:.3g} of the validation data"
+    how = f"{score.how}, temperature {found.temperature:.2g} of the validation data"
     return Interval(value=value, low=low, high=high, level=score.level, how=how)
 
 

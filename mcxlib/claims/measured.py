@@ -200,11 +200,11 @@ def redundancy(_: Material, __: pd.Series) -> Finding:
         share = 1 - (left**2).sum(0) / ((added - added.mean(0)) ** 2).sum(0)
         parts[colorspace.label(name)] = share
     each = "; ".join(f"{k} {', '.join(f'{s:.3f}' for s in v)}" for k, v in parts.items())
-    linear = min(parts["YCbCr"]) > 0.999
+    linear = [name for name, shares in parts.items() if min(shares) > 0.95]
     return Finding(
-        SAME if linear else OPEN,
+        SAME if len(linear) == len(parts) else OPEN,
         f"Share of each channel that is linear in R, G and B, of uniform colours: {each}. What "
-        "is linear, a first convolution can compute by itself",
+        f"is linear ({' and '.join(linear)}), a first convolution can compute by itself",
         tuple(
             Number(f"linear in RGB, channel {n}", float(share), of=name)
             for name, shares in parts.items()

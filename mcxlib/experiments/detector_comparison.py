@@ -20,6 +20,7 @@ from mcxlib.evaluate.points import NUMBERS, operating_points
 from mcxlib.evaluate.reliability import calibration_error, reliability
 from mcxlib.evaluate.thresholds import best_threshold
 from mcxlib.evaluate.videos import video_scores
+from mcxlib.paper import shown
 
 KEY = ["dataset", "video_id", "manipulation", "is_fake"]
 
@@ -237,8 +238,11 @@ def comparisons_words(table: pd.DataFrame, reference: str) -> list[str]:
     for metric, part in table.groupby("metric", sort=False):
         made = part.dropna(subset=["p"])
         alone, kept = made[made["p"] < LEVEL], made[made["holm"] < LEVEL]
+        points = metric == "bosc"  # of which the estimates are fractions
         named = "; ".join(
-            f"{row.label} on {row.dataset} ({row.estimate:+.3f})" for row in kept.itertuples()
+            f"{row.label} on {shown(row.dataset)} "
+            + (f"({100 * row.estimate:+.1f} points)" if points else f"({row.estimate:+.3f})")
+            for row in kept.itertuples()
         )
         expected = LEVEL * len(made)
         said.append(

@@ -35,6 +35,8 @@ class Case(NamedTuple):
     holds: bool
     said: str
     """The number it rests on, in words."""
+    close: bool = False
+    """Decided by a difference within the margin, where the rule has none."""
 
 
 @dataclass(frozen=True)
@@ -101,12 +103,13 @@ def _ycbcr_beats_rgb(table: pd.DataFrame) -> list[Case]:
 
 def _lab_sees_its_axes(table: pd.DataFrame) -> list[Case]:
     found = heat(table)[list(SINGLE)]
-    best = found.idxmax(axis=1)
-    return [
-        Case(n, best[n] == "lab", f"{best[n]} {found.loc[n, best[n]]:.3f}, lab "
-             f"{found.loc[n, 'lab']:.3f}")
-        for n in ("lab-a", "lab-b")
-    ]  # fmt: skip
+    cases = []
+    for name in ("lab-a", "lab-b"):
+        others = found.loc[name].drop("lab")
+        lab, best = found.loc[name, "lab"], others.idxmax()
+        said = f"lab {lab:.3f}, the best other {best} {others[best]:.3f}"
+        cases.append(Case(name, lab > others[best], said, abs(lab - others[best]) <= MARGIN))
+    return cases
 
 
 def _no_stack_beats_its_parts(table: pd.DataFrame) -> list[Case]:
@@ -125,7 +128,10 @@ def _normalisation_is_part_of_it(table: pd.DataFrame) -> list[Case]:
     own, common = (lead(table, "ycbcr", variant=variant) for variant in ("own", "common"))
     return [
         Case(
-            n, own[n] > common[n], f"{_signed(own[n])} with its own, {_signed(common[n])} with one"
+            n,
+            own[n] > common[n],
+            f"{_signed(own[n])} with its own, {_signed(common[n])} with one",
+            abs(own[n] - common[n]) <= MARGIN,
         )
         for n in _OF_CHROMA
     ]
@@ -231,6 +237,10 @@ def outcome(hypothesis: Hypothesis, table: pd.DataFrame) -> str:
     for word, chosen in (("for", kept), ("not for", broken)):
         if chosen:
             parts.append(f"{word} " + ", ".join(f"{c.name} ({c.said})" for c in chosen))
+    if close := [c.name for c in cases if c.close]:
+        parts.append(
+            f"by {MARGIN} or less, which this page elsewhere calls none: {', '.join(close)}"
+        )
     return "; ".join(parts)
 
 

@@ -111,7 +111,8 @@ def results(scored: Scored, groups: dict[str, list[str]]) -> pd.DataFrame:
     Columns: family, rule, dataset, members (how many), names, auc, bosc (at 0.5), bosc_chosen (at
     the threshold that is best on the fused validation scores), all fractions; gap, p and holm: the
     AUC less that of the one picked on validation videos, by DeLong, and adjusted over the table.
-    The last rule is out of reach: the single detector with the highest AUC on that very test set.
+    The last rule is known only afterwards: the single detector with the highest AUC on that very
+    test set.
 
     Raises:
         ValueError: validation videos of one class only.
@@ -184,8 +185,8 @@ def words(table: pd.DataFrame, held_out: Iterable[str]) -> list[str]:
         name = part.loc[part["rule"] == PICKED, "names"].iloc[0]
         said.append(
             f"{family}: the one picked on validation videos ({name}) has a mean AUC of "
-            f"{single:.3f} on unseen sets; {gained}; the best on each test set, out of reach, "
-            f"{unreachable - single:+.3f}. After Holm {sure} of "
+            f"{single:.3f} on unseen sets; {gained}; the best on each test set, known only "
+            f"afterwards, {unreachable - single:+.3f}. After Holm {sure} of "
             f"{int(part['holm'].notna().sum())} fusions differ."
         )
     return said

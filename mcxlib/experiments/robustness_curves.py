@@ -171,7 +171,8 @@ def costs(table: pd.DataFrame) -> pd.DataFrame:
 
 def _span(row: dict[str, Any], name: str, digits: int) -> str:
     low, high = row[f"{name}_low"], row[f"{name}_high"]
-    return f"{row[name]:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    value, low, high = (round(number, digits) + 0.0 for number in (row[name], low, high))  # no -0
+    return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def words(table: pd.DataFrame) -> list[str]:

@@ -27,11 +27,11 @@ def data(used: pd.DataFrame, crops: Mapping[str, pd.DataFrame], leaks: pd.DataFr
     found = int((frames["status"] == "ok").sum())
     shared = leaks.groupby("protocol", sort=False)["fakes_affected"].sum()
     each = ", ".join(f"{n} under `{name}`" for name, n in shared.items())
+    lost = "; the others have a row that says why there is none" if found < len(frames) else ""
     return [
         f"{len(used)} videos of {used['dataset'].nunique()} data sets are used, "
         f"{100 * used['is_fake'].mean():.0f} % of them fake.",
-        f"A face was found in {found} of {len(frames)} frames; the others have a row that says "
-        "why there is none.",
+        f"A face was found in {found} of {len(frames)} frames{lost}.",
         "Fakes of the published FaceForensics++ that show a person of an earlier part, summed over "
         f"the pairs of parts: {each}.",
     ]
@@ -98,8 +98,10 @@ def cross(table: pd.DataFrame) -> list[str]:
         f"({part.loc[best[name], 'auc_low']:.3f} to {part.loc[best[name], 'auc_high']:.3f})"
         for name, part in parts.items()
     )
+    rows = len(set(best.values()))
+    which = f"{rows} different rows on" if rows > 1 else "one row on all"
     first = (
-        f"Highest AUC ({len(set(best.values()))} different rows on {len(best)} data sets): {said}; "
+        f"Highest AUC ({which} {len(best)} data sets): {said}; "
         f"the intervals of {alike} of the {others} other cells overlap with the best one's."
     )
     return [first, *_equal_and_apart(cells)]
@@ -139,8 +141,8 @@ def _equal_and_apart(cells: pd.DataFrame) -> list[str]:
     gap = (100 * cells["auc_measured"] - cells["bosc_measured"]).sort_values()
     apart = cells.loc[gap.index[-1]]
     return [
-        f"{same} of {len(rows)} rows read the same BOSC in all their columns, {one_side} of them "
-        "because the threshold 0.5 leaves every score on one side.",
+        f"{same} of {len(rows)} rows {'reads' if same == 1 else 'read'} the same BOSC in all "
+        f"columns, {one_side} because the threshold 0.5 leaves every score on one side.",
         f"Ranking and threshold lie furthest apart for {apart['label']} on {apart['test_set']}: "
         f"AUC {apart['auc_measured']:.3f}, BOSC {apart['bosc_measured']:.1f} %.",
     ]
@@ -192,8 +194,8 @@ def maps(shares: pd.DataFrame, falls: pd.DataFrame, groups: Mapping[str, list[st
     kinds = ", ".join(f"{name} {len(found)}" for name, found in groups.items())
     return [
         inside,
-        f"In {int(more.sum())} of {len(more)} cases covering the brightest fifth lowered log "
-        "p(fake) more than covering a fifth elsewhere.",
+        f"For {int(more.sum())} of {len(more)} different maps, covering the brightest fifth "
+        "lowered log p(fake) more than covering a fifth elsewhere.",
         f"Different maps among the five methods: {kinds}.",
     ]
 
@@ -233,11 +235,13 @@ def video(answer: Any) -> list[str]:
     """
     scores = [person.score.value for person in answer.people]
     spread = ", ".join(f"{score:.2f}" for score in scores) or "none"
+    lost = sum(one.count for one in answer.not_judged)
     return [
         f"The verdict is “{answer.verdict}”; score of each person in it: {spread}.",
         f"{answer.frames_used} of {answer.frames_read} frames that were read were used.",
-        f"{sum(one.count for one in answer.not_judged)} things could not be judged; the report "
-        "lists each with its reason.",
+        f"{lost} things could not be judged; the report lists each with its reason."
+        if lost
+        else "There was nothing that could not be judged.",
     ]
 
 

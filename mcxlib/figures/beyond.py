@@ -130,7 +130,7 @@ def reliability(curves: pd.DataFrame, source: str = "") -> Plate:
                 said.append(f"{name} {' and '.join(errors)}")
             axis.set(title=shown(name), xlabel="score of fake", xlim=(0, 1), ylim=(0, 1))
             axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-            axis.set_aspect("equal")
+            axis.set_box_aspect(1)
             axis.grid()
         axes[0].set_ylabel("share of fakes")
         handles, texts = axes[0].get_legend_handles_labels()

@@ -29,7 +29,7 @@ RATE = 8
 _CRF = 24  # of H.264: what is small and still shows the traces
 
 WORDS = {
-    "real": "As filmed: nothing was changed.",
+    "real": "The original: nothing was changed.",
     "DF": "Deepfakes: the face of another, made anew by a decoder; it is softer than what "
     "surrounds it, inside an oval.",
     "F2F": "Face2Face: the same person with another's expression; the features are moved, and look "

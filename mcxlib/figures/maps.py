@@ -9,7 +9,7 @@ import numpy as np
 
 from mcxlib import explain, pipeline, weights
 from mcxlib.figures import samples
-from mcxlib.figures.altered import merged
+from mcxlib.figures.altered import groups, merged
 from mcxlib.figures.drawings import backbone, strip, xception_stages
 from mcxlib.figures.pictures import cam_grid, tsne_panels
 from mcxlib.figures.style import Plate, save
@@ -89,8 +89,8 @@ def tsne_plate(
 def deletion_table(models: dict[str, Detector], config: RunConfig, count: int = 40) -> pd.DataFrame:
     """Mean fall of log p(fake) of fake test frames when a fifth of the image is covered.
 
-    One row a network and method; ``brightest`` covers the map's highest fifth, ``elsewhere`` the
-    same shape at random places.
+    One row a network and method (those with equal maps once); ``brightest`` covers the map's
+    highest fifth, ``elsewhere`` the same shape at random places.
     """
     import pandas as pd
 
@@ -100,13 +100,13 @@ def deletion_table(models: dict[str, Detector], config: RunConfig, count: int = 
     images = samples.test_images(config, fakes)
     result = []
     for name, model in models.items():
-        for method in explain.METHODS:
-            maps = explain.activation_maps(model, images, method, "fake")
-            fall = explain.deletion(model, images, maps, "fake")
+        maps = {m: explain.activation_maps(model, images, m, "fake") for m in explain.METHODS}
+        for group in groups({"fake": maps}):
+            fall = explain.deletion(model, images, maps[group[0]], "fake")
             result.append(
                 {
                     "network": name,
-                    "method": method,
+                    "method": " = ".join(group),
                     "frames": len(fakes),
                     "brightest": round(float(fall.top.mean()), 3),
                     "elsewhere": round(float(fall.random.mean()), 3),

@@ -44,7 +44,7 @@ def ablation(results: pd.DataFrame, source: str = "") -> Plate:
                           color=MEASURED_COLOR, mec="none")  # fmt: skip
                 axis.plot(means.loc[name, column], height, "|", color="#222222", ms=13, mew=2)
             axis.set_xlabel(text)
-            axis.locator_params(axis="x", nbins=3)
+            axis.locator_params(axis="x", nbins=2)
             axis.grid(axis="x")
         axes[0].set_yticks(range(len(names)), names)
         axes[0].invert_yaxis()

@@ -66,7 +66,8 @@ def text_claims() -> pd.DataFrame:
 
     Columns: id, section, claim, table, label, test_set, metric, stated, printed (the table's cell,
     NaN if the table has no such row), rank_claimed, rank (1 is the best of the column; ties share
-    the better rank), leader (the label of the column's best), finding ("agrees", "number
+    the better rank), level (labels of other rows with the same number), leader and best (label
+    and number of the column's best), finding ("agrees", "number
     differs", "no such row", "rank differs" or the last with the first two).
     """
     # Pandas reads an empty rank as NaN, hence float; nullable integers print as they are meant.
@@ -79,11 +80,13 @@ def text_claims() -> pd.DataFrame:
         2: tables.table2().assign(test_set="overall"),
         3: tables.table3(),
     }
-    printed, ranks, leaders, findings = [], [], [], []
+    printed, ranks, level, leaders, best, findings = [], [], [], [], [], []
     for key, claim in zip(keys, claims.itertuples(), strict=True):
         column = sources[claim.table].query("test_set == @claim.test_set").set_index("key")
         values = column[claim.metric].dropna()
         leaders.append(column.loc[values.idxmax(), "label"])
+        best.append(values.max())
+        level.append("")
         found = []
         if key not in values.index:
             printed.append(np.nan)
@@ -92,6 +95,8 @@ def text_claims() -> pd.DataFrame:
         else:
             value = values[key]
             printed.append(value)
+            alike = values.index[values == value].drop(key)
+            level[-1] = " and ".join(column.loc[alike, "label"])
             ranks.append(int((values > value).sum()) + 1)
             if not np.isnan(claim.stated) and abs(claim.stated - value) > 1e-9:
                 found.append("number differs")
@@ -99,7 +104,8 @@ def text_claims() -> pd.DataFrame:
                 found.append("rank differs")
         findings.append(", ".join(found) or "agrees")
     claims.insert(claims.columns.get_loc("stated") + 1, "printed", printed)
-    return claims.assign(rank=pd.array(ranks, dtype="Int64"), leader=leaders, finding=findings)
+    places = {"rank": pd.array(ranks, dtype="Int64"), "level": level}
+    return claims.assign(**places, leader=leaders, best=best, finding=findings)
 
 
 def contradictions() -> pd.DataFrame:

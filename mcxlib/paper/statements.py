@@ -74,13 +74,17 @@ def _of_cell(claim: dict[str, Any]) -> Finding:
     where, leader = f"Table {claim['table']}", claim["leader"]
     number = f"{claim['printed']:.{digit}f}{unit}"
     if np.isnan(claim["printed"]):
-        return Finding(CONTRADICTED, f"{where} has no such row; its best there is {leader}")
+        above = f"prints no more than {claim['best']:.{digit}f}{unit}, of {leader}"
+        return Finding(CONTRADICTED, f"{where} has no such row, and in that column {above}")
     said = f"{where} prints {number}"
     if not np.isnan(claim["stated"]) and claim["stated"] != claim["printed"]:
         said += f", not {claim['stated']:.{digit}f}{unit}"
     if not pd.isna(claim["rank_claimed"]):
         said += f"; rank {claim['rank']} of its column"
         said += f", behind {leader}" if claim["rank"] == 2 else ""
+        said += (
+            f", level with {claim['level']}" if claim["level"] and claim["metric"] == "bosc" else ""
+        )
         if claim["metric"] == "auc":
             sure = survival.auc_chance(claim["table"], claim["test_set"], claim["label"])
             said += f"; {sure}" if sure else ""

@@ -287,8 +287,8 @@ def best_of_eight_words(table: pd.DataFrame) -> list[str]:
         f"{tables.shown(row.test_set)}: the best of {row.rows} equal detectors at {row.mean:.1f} % "
         f"would stand {row.gain:.1f} points above that by chance ({row.gain_low:.1f} to "
         f"{row.gain_high:.1f}); the printed best stands {row.best - row.mean:.1f} above the "
-        f"mean of all, and leads the second by {row.lead:.2f} points, which of equal ones "
-        f"{_percent(row.p_lead)} would."
+        f"mean of all, and leads the second by {row.lead:.2f} points, as the best of "
+        f"equal ones would in {_percent(row.p_lead)} of cases."
         for row in table.itertuples()
     ]
 

@@ -71,12 +71,12 @@ def rates_table(record: dict[str, Any] | None = None) -> Table:
     where = f"{record['processor']}, {record['measured']}, load {record['load']:g}"
     return [
         ["what", "measured", "unit", "where"],
-        ["extraction", f"{1 / rate['crop']:.3g}", "frames a second and core", where],
-        ["loading, augmented", f"{1 / rate['load']:.3g}", "crops a second and core", where],
-        ["training", f"{rate['train'] / 1e9:.3g}", "GFLOP a second and core", where],
-        ["scoring", f"{rate['score'] / 1e9:.3g}", "GFLOP a second and core", where],
-        ["reading, from the disk", f"{rate['cold']:.3g}", "crops of 512 px a second", STORAGE],
-        ["reading, from memory", f"{rate['warm']:.3g}", "crops of 512 px a second", STORAGE],
+        ["extraction", _number(1 / rate["crop"]), "frames a second and core", where],
+        ["loading, augmented", _number(1 / rate["load"]), "crops a second and core", where],
+        ["training", _number(rate["train"] / 1e9), "GFLOP a second and core", where],
+        ["scoring", _number(rate["score"] / 1e9), "GFLOP a second and core", where],
+        ["reading, from the disk", _number(rate["cold"]), "crops of 512 px a second", STORAGE],
+        ["reading, from memory", _number(rate["warm"]), "crops of 512 px a second", STORAGE],
     ]
 
 
@@ -93,8 +93,8 @@ def checked_table(record: dict[str, Any] | None = None) -> Table:
             [
                 row["step"],
                 f"{row['size']:,} {row['unit']}",
-                f"{row['measured']:.3g}",
-                f"{row['model']:.3g}",
+                _number(row["measured"]),
+                _number(row["model"]),
                 f"{row['model'] / row['measured']:.2f}",
             ]
             for row in record["checked"]

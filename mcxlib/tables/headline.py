@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -35,9 +37,11 @@ def headline(closed: pd.DataFrame, cross: pd.DataFrame) -> str:
     if len(further):
         each = ", ".join(
             f"{paper.shown(cell['test_set'])} {cell['auc_measured']:.3f}"
+            + _interval(cell, "auc", 3, "").replace("95 % interval ", "")
             for cell in further.to_dict("records")
         )
-        said += f" On data sets it was not trained on, by video, its AUC is: {each}."
+        drawn = "drawn stand-ins of " if "synthetic" in str(first["source"]) else ""
+        said += f" On {drawn}data sets it was not trained on, by video, its AUC is: {each}."
     return said
 
 
@@ -45,7 +49,7 @@ def _measured(table: pd.DataFrame) -> pd.DataFrame:
     return table[(table["label"] == _ROW) & table["bosc_measured"].notna()]
 
 
-def _interval(cell: pd.Series, name: str, digits: int, unit: str) -> str:
+def _interval(cell: Mapping[str, Any] | pd.Series, name: str, digits: int, unit: str) -> str:
     low, high = cell[f"{name}_low"], cell[f"{name}_high"]
     if pd.isna(low) or pd.isna(high):
         return ""

@@ -207,9 +207,10 @@ def _notes(status: dict[str, str], cells: pd.DataFrame) -> tuple[dict[str, str],
     notes += [f"{number} {text}." for text, number in numbers.items()]
     if source:
         notes.append(
-            "Bold: the highest number of its column among those measured together, with its 95 % "
-            "interval. Other test videos would move it within that; another seed may move it "
-            "further."
+            "Bold, of BOSC and AUC: the highest number of its column among those measured "
+            "together, with its 95 % interval, which is about the choice of test videos: an exact "
+            "bound where every decision was right, else a bootstrap, too narrow for few videos. "
+            "Another seed may move a number further."
         )
     empty = f"{NOTHING}: not printed in the paper, or not measured here"
     missing = [paper.shown(label) for label, text in status.items() if text == NOT_RUN]

@@ -156,6 +156,8 @@ def show(table: pd.DataFrame) -> Display:
     if "table" in table and "status" in table:
         plain = wide(table)
         return Display(plain, printed(table, plain))
+    if table.columns.nlevels == 1:
+        table = table.rename_axis(columns=None)  # or it is printed as a header of nothing
     return Display(table, layout.of_rates(table) if table.attrs.get("rates") else None)
 
 
