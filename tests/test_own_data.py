@@ -15,8 +15,9 @@ from sklearn.metrics import roc_auc_score
 from training import FOLDERS, MESONET
 from typer.testing import CliRunner
 
-from mcxlib import cli, paper, pipeline, tables
+from mcxlib import cli, detectors, paper, pipeline, tables
 from mcxlib.config import load
+from mcxlib.files import read_json
 from mcxlib.runs import RunFolder
 from mcxlib.settings import paths
 from mcxlib.synthetic import render_person
@@ -288,6 +289,35 @@ def test_a_refused_training_leaves_the_finished_run_where_it_is(home, video):
 
 def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_a_run_of_a_preset_that_has_changed_is_kept_until_asked_for(
+    home, video, capsys, monkeypatch
+):
+    """Its name is the same, its settings are not: kept and used, and named in the status."""
+    faceforensics(home, video)
+    small = {name: value for name, value in SMALL.items() if name != "detector"}
+    detector = detectors.find("mesonet")
+
+    def preset(**settings):
+        found = {"paper": dict(detector.presets["paper"]) | small | settings}
+        monkeypatch.setattr(detector, "presets", found)
+        return load("paper", detector="mesonet")
+
+    config = preset()
+    folder = RunFolder(pipeline.ensure_run(config, workers=1))
+    before = state_of(folder.path)
+    assert config.run_id == "mesonet_rgb_seed0"
+    now = preset(weight_decay=0.25)
+    assert now.run_id == "mesonet_rgb_seed0"
+    assert now.train.weight_decay == 0.25 != config.train.weight_decay
+    pipeline.ensure_run(now, workers=1)
+    assert state_of(folder.path) == before
+    pipeline.ensure_run(now, workers=1, retrain="changed")
+    assert "training anew (setting weight_decay)" in capsys.readouterr().err
+    assert read_json(folder.config)["train"]["weight_decay"] == 0.25
+    aside = folder.path.with_name(f"{folder.run_id}.old-1")
+    assert read_json(aside / "config.json")["train"]["weight_decay"] != 0.25
 
 
 def test_runs_are_kept_and_replaced_ones_numbered(home, video, capsys):

@@ -90,13 +90,17 @@ def changes(config: RunConfig, folder: runs.RunFolder, data: str | None = None) 
 def check_ours(config: RunConfig, folder: runs.RunFolder) -> None:
     """Refuse a folder whose stored configuration is of another run.
 
+    What counts is the name that the run was given when it was made: its preset may have other
+    settings today, by which the same run would have another name.
+
     Raises:
         ValueError: it is; names both.
     """
-    stored = configs.from_stored(folder.read_config())
-    if stored.run_id != config.run_id:
+    stored = folder.read_config()
+    name = stored.get("run_id") or configs.from_stored(stored).run_id
+    if name != config.run_id:
         raise ValueError(
-            f"{folder.config} is the configuration of {stored.run_id}, not of {config.run_id}: the "
+            f"{folder.config} is the configuration of {name}, not of {config.run_id}: the "
             "folder was renamed, or files of two runs were mixed; put them back"
         )
 
