@@ -296,6 +296,8 @@ WHOLE = dict.fromkeys(
             {"crop_rule": "authors", "detection": "exact", "faces": "all"},
             LOOSE | AUTHORS | {"detection": "exact", "faces": "all"},
         ),
+        ({"crop_rule": "seferbekov"}, LOOSE | {"crop_rule": "seferbekov", "loose_factor": None}
+            | {"min_probability": 0.8}),
         ({"crop_rule": "whole", "crop_size": 450}, LOOSE | WHOLE | {"crop_rule": "whole"}
             | {"crop_size": 450}),
     ],
@@ -350,6 +352,40 @@ def test_whole_frames_are_only_resized():
     small = crop_face(frame, (0, 0, 64, 64), "whole", 32)
     means = frame.reshape(32, 2, 32, 2, 3).astype(float).mean((1, 3))
     assert np.abs(small - means).max() <= 0.5
+
+
+def undistorted(frame, box, size):
+    """Seferbekov's faces from their description: pixel rows and columns taken one by one."""
+    x1, y1, x2, y2 = (int(v) for v in box)
+    rows = [y for y in range(y1 - (y2 - y1) // 3, y2 + (y2 - y1) // 3) if 0 <= y < frame.shape[0]]
+    columns = [
+        x for x in range(x1 - (x2 - x1) // 3, x2 + (x2 - x1) // 3) if 0 <= x < frame.shape[1]
+    ]
+    face = frame[np.ix_(rows, columns)]
+    scale = size / max(face.shape[:2])
+    height, width = int(face.shape[0] * scale + 1e-9), int(face.shape[1] * scale + 1e-9)
+    how = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+    square = np.zeros((size, size, 3), np.uint8)
+    top, left = (size - height) // 2, (size - width) // 2
+    square[top : top + height, left : left + width] = cv2.resize(
+        face, (width, height), None, 0, 0, how
+    )
+    return square
+
+
+@pytest.mark.parametrize("size", [40, 97, 380])
+def test_seferbekovs_crop_is_not_square_inside_and_black_outside(size):
+    frame = np.random.default_rng(0).integers(1, 256, (120, 160, 3), dtype=np.uint8)
+    for box in [
+        (40, 30, 80, 90),
+        (40.9, 30.9, 100.2, 60.1),
+        (-20, -10, 30, 50),
+        (120, 60, 170, 130),
+    ]:
+        crop = crop_face(frame, box, "seferbekov", size)
+        np.testing.assert_array_equal(crop, undistorted(frame, box, size))
+    outside = crop_face(frame, (300, 300, 340, 340), "seferbekov", size)
+    assert outside.shape == (size, size, 3)
 
 
 def test_authors_crop_is_facenets_own(done):

@@ -40,7 +40,7 @@ class TestCropsOfMasks:
         large = crop_mask(mask, (0, 0, 104, 104), "whole", 208)
         np.testing.assert_array_equal(large, mask.repeat(2, 0).repeat(2, 1))
 
-    @pytest.mark.parametrize("rule", ["loose", "authors", "whole"])
+    @pytest.mark.parametrize("rule", ["loose", "authors", "seferbekov", "whole"])
     @pytest.mark.parametrize("box", [(10, 12, 50, 44), (-15, 20, 30, 70), (70, -9, 120, 30)])
     def test_it_lies_where_the_face_s_pixels_lie(self, rule, box):
         """A frame whose pixels are white where it was altered: both crops show the same, up to

@@ -15,15 +15,19 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from media import write_video
 from peers import DeepFakeClassifier, KerasMeso, ReleasedMCX, Xception, randomise, settled
 from safetensors.torch import load_file, save_file
 from torch import nn
 from typer.testing import CliRunner
 
 from mcxlib import CLASSES, weights
+from mcxlib.answer.judge import Judge, Options, judge
 from mcxlib.cli import app
 from mcxlib.config import load
+from mcxlib.data.faces.crop import crop_face
 from mcxlib.detectors import backbones, build
+from mcxlib.synthetic import render_person
 from mcxlib.weights import known
 from mcxlib.weights.importing import import_weights
 from mcxlib.weights.layouts import LAYOUTS
@@ -245,6 +249,46 @@ def test_seferbekov(tmp_path):
     expected = peer(normalised(images, IMAGENET))
     assert_close(logits, expected)
     np.testing.assert_allclose(model.fake_score(logits), expected[:, 0].sigmoid(), atol=1e-4)
+
+
+# -- what they are for ----------------------------------------------------------------------------
+
+
+def judged(path, tmp_path):
+    """The answer about a rendered clip by imported weights."""
+    clip = tmp_path / "clip.mp4"
+    write_video(clip, 5, (160, 120), frames=render_person((5,), 160, 120, 5))
+    return judge(clip, path, Options(max_frames=4)).answer
+
+
+def test_weights_of_faces_cut_otherwise_judge_and_say_so(tmp_path, xception):
+    """Aligned by landmarks, or found by another detector: cut as near to it as there is a way."""
+    torch.save(prefixed(xception, "backbone."), tmp_path / "xception_best.pth")
+    torch.save(xception.state_dict(), tmp_path / "c23.pth")
+    for name, words in (("xception_best.pth", "aligned: by 81 landmarks"), ("c23.pth", "tracker")):
+        answer = judged(import_weights(tmp_path / name).path, tmp_path)
+        assert answer.verdict, answer.reason
+        (said,) = (line for line in answer.limitations if "cut otherwise" in line)
+        assert words in said
+        assert not answer.weights.synthetic
+
+
+def test_seferbekovs_weights_get_his_faces(tmp_path):
+    """A box 60 x 90 becomes 100 x 150 of the frame, between black borders of 63 of 380 px."""
+    torch.save(prefixed(DeepFakeClassifier(), "module."), tmp_path / "final_36")
+    path = import_weights(tmp_path / "final_36").path
+    frame = np.full((400, 400, 3), 200, np.uint8)
+    judges = Judge(path)
+    try:
+        contract = judges.contract
+        assert (contract["crop_rule"], contract["crop_size"]) == ("seferbekov", 380)
+        crop = crop_face(frame, (150.0, 100.0, 210.0, 190.0), contract["crop_rule"], 380)
+        columns = (crop > 0).all(axis=(0, 2))
+        assert columns.sum() == 100 * 380 // 150
+        assert columns.argmax() == (380 - 253) // 2
+        assert (crop > 0).any(axis=(1, 2)).all()
+    finally:
+        judges.__exit__()
 
 
 # -- what is refused ------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from mcxlib.answer.schema import (
     WeightsFacts,
 )
 from mcxlib.data.faces import choice
-from mcxlib.data.faces.contract import LOOSE_FACTOR, MIN_FACE
+from mcxlib.data.faces.contract import LOOSE_FACTOR, MIN_FACE, MIN_PROBABILITY
 from mcxlib.data.faces.crop import crop_face
 from mcxlib.data.faces.finder import FaceFinder
 from mcxlib.data.video import scenes
@@ -206,7 +206,8 @@ class Judge:
     # -- weights ----------------------------------------------------------------------------
 
     def _contract(self, file: Path) -> dict[str, Any]:
-        """How faces are cut out for these weights.
+        """How faces are cut out for these weights. For imported ones as near as this program comes
+        to how they were cut in their training, of which their card tells.
 
         Raises:
             ValueError: in a way this program does not know.
@@ -214,10 +215,12 @@ class Judge:
         from mcxlib.data.faces.contract import contract
 
         own = contract(self.network.config.data)
+        if self.network.card.imported:
+            return own
         stored = own | self.network.card.crop_contract
         for name, known in (
             ("detector", ("MTCNN", None)),
-            ("crop_rule", ("loose", "authors", "whole")),
+            ("crop_rule", tuple(MIN_PROBABILITY)),
             ("loose_factor", (LOOSE_FACTOR, None)),
             ("colour_order", ("RGB",)),
         ):
@@ -367,7 +370,14 @@ class Judge:
             frames_used=len({f.frame for p in people for f in p.faces}),
             evidence=words.evidence(people, worst, self.scale),
             limitations=words.limitations(
-                self.network.card, self.about, self.scale, seen, people, found.cuts, found.notes
+                self.network.card,
+                self.about,
+                self.scale,
+                seen,
+                people,
+                found.cuts,
+                found.notes,
+                self.contract,
             ),
             not_judged=tuple(
                 NotJudged(what=what, count=count, reason=reason)  # type: ignore[arg-type]

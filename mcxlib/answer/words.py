@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mcxlib.answer.schema import FileFacts, Interval, Person, Verdict, WeightsFacts
 
@@ -28,6 +28,9 @@ DRAWN_ONLY = (
     "these weights were trained on drawn faces only: of photographed people they know nothing, and "
     "what they say of them means nothing"
 )
+
+CUT = ("detector", "detection", "min_probability", "aligned", "crop_rule", "loose_factor")
+"""Of a contract for crops: what can differ between imported weights' own and that used here."""
 
 SMALLER = "smaller than the largest faces of a crowded frame"
 NOT_LARGEST = "not the largest face of its frame"
@@ -138,14 +141,22 @@ def limitations(
     people: Sequence[Person],
     cuts: Collection[int],
     notes: Collection[str],
+    contract: Mapping[str, Any],
 ) -> tuple[str, ...]:
-    """What the answer does not know."""
+    """What the answer does not know; ``contract`` is how the faces were cut out."""
     lines = [weights.warning] if weights.warning else []
     data = card.trained_on.get("dataset")
     lines.append(
         f"The weights know the manipulations of {data or 'their training data'}; others may show "
         "no sign"
     )
+    trained = card.crop_contract
+    if otherwise := [n for n in CUT if n in trained and trained[n] != contract.get(n)]:
+        how = ", ".join(f"{n.replace('_', ' ')}: {trained[n]}" for n in otherwise)
+        lines.append(
+            f"The weights were trained on faces that were found or cut otherwise ({how}); their "
+            "scores may be worse here"
+        )
     if scale.false_alarms is None:
         lines.append(
             "How often real videos reach the threshold is not known: the card of the weights does "

@@ -37,8 +37,10 @@ class DataConfig(BaseModel):
         description="exact: MTCNN on every whole frame, as the released code; tracked: faces are "
         "followed from frame to frame",
     )
-    crop_rule: Literal["loose", "authors", "whole"] = Field(
-        "loose", description="sec. 4.1: loose crop; whole: frames that are crops already"
+    crop_rule: Literal["loose", "authors", "seferbekov", "whole"] = Field(
+        "loose",
+        description="sec. 4.1: loose crop; seferbekov: the box and a third more on each side, "
+        "not square; whole: frames that are crops already",
     )
     crop_size: int = Field(512, ge=32, description="sec. 4.1: 512 px stored")
 

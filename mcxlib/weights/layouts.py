@@ -259,13 +259,12 @@ LAYOUTS = (
         marks=(r"encoder\.conv_stem\.weight", r"fc\.weight"),
         theirs=_seferbekov,
         detector="seferbekov",
-        settings={"train_on": "DFDC", "input_size": 380, "crop_size": 380},
+        settings={"train_on": "DFDC", "input_size": 380, "crop_size": 380}
+        | {"crop_rule": "seferbekov", "frame_rule": "even", "frame_count": 32, "faces": "all"},
         extra=r"encoder\.classifier\.(weight|bias)",
         crops={
-            "crop_rule": "the box and a third of its width and height on each side, not square",
-            "loose_factor": 5 / 3,
-            "min_probability": "thresholds 0.85, 0.95, 0.95",
-            "detection": "on frames scaled by their size",
+            "min_probability": "MTCNN's thresholds 0.7, 0.8, 0.8; in training 0.85, 0.95, 0.95",
+            "detection": "on frames halved",
         },
         normalisation="ImageNet's mean and deviation",
     ),
