@@ -99,11 +99,15 @@ def differences(config: RunConfig) -> pd.DataFrame:
         named["colorspace"] = config.colorspace
     reference = load("paper", **named).flat()
     rows = [
-        {"setting": name, "paper": str(reference[name]), "this run": str(value)}
+        {"setting": name, "paper": _set(reference[name]), "this run": _set(value)}
         for name, value in config.flat().items()
         if value != reference[name] and name != "preset"
     ]
     return pd.DataFrame(rows, columns=["setting", "paper", "this run"])
+
+
+def _set(value: object) -> str:
+    return "not set" if value is None else str(value)
 
 
 class Drawn:

@@ -78,7 +78,8 @@ class Seferbekov(Detector):
         "which need landmarks, and no upper or lower half black, which needs masks; no Nesterov "
         "momentum, no limit on the gradient's norm, a cosine for the polynomial schedule; trained "
         "on this paper's batches from random weights; faces cut as for the other rows, then "
-        "scaled to 380 px; a video's score by the reference's rule, but of one face a frame"
+        "scaled to 380 px (his own: crop_rule=seferbekov, crop_size=380, input_size=380); a "
+        "video's score by the reference's rule, but of one face a frame"
     )
     licence: ClassVar[str] = "MIT"
     video_rule: ClassVar[str] = "confident"
