@@ -69,10 +69,11 @@ $(STAMP): constraints.txt pyproject.toml environment.yml
 	@rm -f $(BROKEN)
 	@echo "==> the environment is ready"
 
-# One thread a worker: two pytest workers with all cores each would only wait for one another.
+# One thread a worker: two pytest workers with all cores each would only wait for one another. The
+# notebooks are long and come first, or one worker would be at the last of them by itself.
 test: $(STAMP)  ## run all tests, the notebooks included: make test ARGS="-k bosc"
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 \
-		$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --nbval tests notebooks $(ARGS)
+		$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder --nbval notebooks tests $(ARGS)
 
 test-book: $(STAMP)  ## walk every page of the built book, or of a quick one, in a browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m book tests/test_book_pages.py
