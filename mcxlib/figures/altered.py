@@ -71,5 +71,6 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
     """:func:`shares` to look at: a row a network and method, a column a class; last, the area."""
     keys = ["network", "method"]
     wide = found.pivot_table(index=keys, columns="class", values="inside", sort=False)
-    wide.loc[("any", "a flat map"), :] = found.groupby("class")["area"].mean()
+    if len(found):
+        wide.loc[("any", "a flat map"), :] = found.groupby("class")["area"].mean()
     return wide.round(2)
