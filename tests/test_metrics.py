@@ -572,7 +572,7 @@ def test_binary_report_is_by_video_and_every_number_has_its_interval():
     # The real 0.7 loses against 0.8 and 0.9, ties with 0.7 and wins twice.
     assert report["auc"]["estimate"] == pytest.approx((15 + 2.5) / 20)
     for name in ("bosc", "auc"):
-        assert report[name]["kind"] == "bootstrap"
+        assert report[name]["kind"] == "score"  # nine videos
         assert report[name]["low"] < report[name]["estimate"] < report[name]["high"]
     assert evaluate.binary_report(data, threshold=0.75)["sensitivity"]["estimate"] == 0.4
 

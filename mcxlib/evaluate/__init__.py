@@ -9,6 +9,7 @@ from mcxlib.evaluate.intervals import (
     bootstrap_interval,
     mean_interval,
     proportion_interval,
+    video_interval,
 )
 from mcxlib.evaluate.metrics import auc, bosc, per_manipulation, sensitivity, specificity
 from mcxlib.evaluate.report import binary_report
@@ -33,5 +34,6 @@ __all__ = [
     "proportion_interval",
     "sensitivity",
     "specificity",
+    "video_interval",
     "video_scores",
 ]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mcxlib.evaluate.checks import confidence
+from mcxlib.evaluate.newcombe import scarce, score_interval
 from mcxlib.evaluate.resampling import LEAST_DRAWS, LEAST_VIDEOS, METRICS, Sample, resampled
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "bootstrap_interval",
     "mean_interval",
     "proportion_interval",
+    "video_interval",
 ]
 
 
@@ -29,8 +31,38 @@ class Interval(NamedTuple):
     estimate: float
     low: float
     high: float
-    kind: Literal["bootstrap", "exact bound"]
-    """"bootstrap" holds for many videos; "exact bound" for any number of them."""
+    kind: Literal["bootstrap", "score", "exact bound"]
+    """"bootstrap" holds for many videos; "score" where few of them would have made it too narrow;
+    "exact bound" for any number of them."""
+
+
+def video_interval(
+    samples: Sequence[Sample],
+    metric: str = "bosc",
+    *,
+    threshold: float = 0.5,
+    level: float = 0.95,
+    draws: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """The interval that tables show: :func:`mean_interval`'s, and where videos are scarce at least
+    :func:`mcxlib.evaluate.newcombe.score_interval`'s.
+
+    A bootstrap over few videos, or near perfection, is too narrow: it scatters only what it has
+    seen. A score interval is never narrower than the number of videos allows, but knows nothing of
+    how these scores scatter. Where :func:`mcxlib.evaluate.newcombe.scarce` says so, each end is the
+    outer one of the two. Where all videos are alike, the exact bound stands as it is.
+
+    Args, results and errors as :func:`mean_interval`; the kind is "score" if it moved an end.
+    """
+    settings = {"threshold": threshold, "level": level}
+    found = mean_interval(samples, metric, draws=draws, seed=seed, **settings)
+    if found.kind == "exact bound" or not scarce(samples, metric, threshold=threshold):
+        return found
+    low, high = score_interval(samples, metric, **settings)
+    if found.low <= low and high <= found.high:
+        return found
+    return Interval(found.estimate, min(low, found.low), max(high, found.high), "score")
 
 
 def bootstrap_interval(

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mcxlib.evaluate import metrics
 from mcxlib.evaluate.checks import fraction, labels_and_scores
-from mcxlib.evaluate.intervals import LEAST_VIDEOS, bootstrap_interval
+from mcxlib.evaluate.intervals import LEAST_VIDEOS, Sample, video_interval
 from mcxlib.evaluate.thresholds import best_threshold
 
 FALSE_ALARMS = (0.01, 0.1)
@@ -119,8 +119,9 @@ def operating_points(
     if draws and min(n_fake, row["n_real"]) < LEAST_VIDEOS:
         notes.append("one video of a class gives no interval")
     elif draws:
+        alone = [Sample(fake, score, np.arange(len(fake)))]
         for name in ("auc", "bosc"):
-            found = bootstrap_interval(fake, score, None, name, level=level, draws=draws)
+            found = video_interval(alone, name, level=level, draws=draws)
             row |= {f"{name}_low": found.low, f"{name}_high": found.high}
     return row | {"note": "; ".join(notes)}
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from mcxlib.evaluate import metrics
 from mcxlib.evaluate.checks import labels_and_scores
-from mcxlib.evaluate.intervals import LEAST_VIDEOS, bootstrap_interval, proportion_interval
+from mcxlib.evaluate.intervals import LEAST_VIDEOS, Sample, proportion_interval, video_interval
 from mcxlib.evaluate.videos import video_scores
 
 
@@ -28,7 +28,7 @@ def binary_report(
         level: of confidence, in (0, 1).
         threshold: a video that scores above it is called fake.
         reduction: from frames to video; see :func:`mcxlib.evaluate.video_scores`.
-        draws: of :func:`mcxlib.evaluate.bootstrap_interval`.
+        draws: of :func:`mcxlib.evaluate.video_interval`.
         seed: of the draws.
 
     Returns:
@@ -85,8 +85,9 @@ def binary_report(
         }
         without = {"low": None, "high": None, "kind": None}
         return report | {name: {"estimate": value} | without for name, value in estimates.items()}
+    alone = [Sample(fake, score, range(len(fake)))]
     for name in ("bosc", "auc"):
-        report[name] = bootstrap_interval(
-            fake, score, None, name, threshold=threshold, level=level, draws=draws, seed=seed
+        report[name] = video_interval(
+            alone, name, threshold=threshold, level=level, draws=draws, seed=seed
         )._asdict()
     return report

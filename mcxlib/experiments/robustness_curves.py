@@ -107,7 +107,7 @@ def samples(table: pd.DataFrame) -> list[evaluate.Sample]:
 def _metrics(table: pd.DataFrame) -> dict[str, float]:
     found: dict[str, float] = {}
     for metric, unit in UNITS.items():
-        interval = evaluate.mean_interval(samples(table), metric, draws=DRAWS)
+        interval = evaluate.video_interval(samples(table), metric, draws=DRAWS)
         found |= _named(metric, interval, unit)
     return found
 

@@ -18,7 +18,7 @@ import pandas as pd
 
 from mcxlib import CLASSES, paper
 from mcxlib.evaluate import metrics
-from mcxlib.evaluate.intervals import LEAST_VIDEOS, Sample, mean_interval
+from mcxlib.evaluate.intervals import LEAST_VIDEOS, Sample, video_interval
 from mcxlib.evaluate.videos import video_scores
 from mcxlib.settings.matrix import COLORSPACES
 from mcxlib.tables.stored import (
@@ -62,7 +62,7 @@ def closed_set(
     ``bosc_low`` to ``auc_high`` are the 95 % interval of the measured number, the mean over seeds
     and, for an average, over manipulations: how far it would move with other test videos of the
     same kind, not how far with another training
-    (:func:`mcxlib.evaluate.mean_interval`, ``draws`` resamples; 0 for none). A cell with fewer
+    (:func:`mcxlib.evaluate.video_interval`, ``draws`` resamples; 0 for none). A cell with fewer
     than two videos of a class has none.
 
     ``status`` is "measured", "not run" or "not in the paper's table" (measured too). Runs with
@@ -312,7 +312,7 @@ def _support(seeds: pd.DataFrame, draws: int) -> pd.Series:
     enough = all(len(found) >= LEAST_VIDEOS for kind in _videos(samples) for found in kind)
     if draws and samples and enough:
         for name, scale in (("bosc", 100), ("auc", 1)):
-            found = mean_interval(samples, name, draws=draws)
+            found = video_interval(samples, name, draws=draws)
             row |= {f"{name}_low": scale * found.low, f"{name}_high": scale * found.high}
     return pd.Series(row)
 

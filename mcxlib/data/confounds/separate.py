@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mcxlib.data.confounds.measure import KINDS, NUMBERS
-from mcxlib.evaluate.intervals import LEAST_VIDEOS, Interval, bootstrap_interval
+from mcxlib.evaluate.intervals import LEAST_VIDEOS, Interval, Sample, video_interval
 
 FOLDS = 5
 """Parts of the cross-validation; fewer where a class has fewer groups."""
@@ -52,7 +52,7 @@ def separate(table: pd.DataFrame, group: pd.Series) -> Separation:
     if not isinstance(folds, str):
         features += [(n, *_kind(table[[n]], fake, unit, folds)) for n in kinds]
         score = _cross_validated(forest(numbers, kinds), table[numbers + kinds], fake, folds)
-        interval = bootstrap_interval(fake, score, unit, "auc")
+        interval = video_interval([Sample(fake, score, unit)], "auc")
     columns = ["feature", "auc", "low", "high", "known"]
     found = pd.DataFrame(features, columns=columns)
     strength = (found["auc"] - 0.5).abs()
@@ -112,7 +112,7 @@ def _alone(value: pd.Series, fake: pd.Series, unit: pd.Series) -> tuple[float, .
         return np.nan, np.nan, np.nan, int(known.sum())
     if value[known].nunique() == 1:
         return 0.5, 0.5, 0.5, int(known.sum())
-    found = bootstrap_interval(fake[known], value[known], unit[known], "auc")
+    found = video_interval([Sample(fake[known], value[known], unit[known])], "auc")
     return found.estimate, found.low, found.high, int(known.sum())
 
 
