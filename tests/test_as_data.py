@@ -4,6 +4,7 @@ scikit-learn, SciPy and NumPy alone."""
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
@@ -263,6 +264,17 @@ def test_traces_and_maps(stored, numbers):
     row = cell(maps, **where, metric="share")
     assert row["value"] == pytest.approx(np.nanmean(drawn[0, 0, :, 0]))
     assert (row["n_fake"], row["note"]) == (7, "1 of 8 maps say nothing")
+    # Stored before videos were named: each crop is of a video of its own.
+    share, others, area = drawn[0, 0, 1:, 0], drawn[0, 0, 1:, 1], drawn[0, 0, 1:, 8]
+    ends = stats.ttest_1samp(share, 0).confidence_interval()
+    assert (row["low"], row["high"]) == pytest.approx((max(0, ends.low), min(1, ends.high)))
+    for metric, chance in (("above_flat", area), ("above_others", others)):
+        row = cell(maps, **where, metric=metric)
+        ends = stats.ttest_1samp(share - chance, 0).confidence_interval()
+        assert row["value"] == pytest.approx((share - chance).mean())
+        assert (row["low"], row["high"]) == pytest.approx(tuple(np.clip(ends, -1, 1)))
+        assert row["interval"] == "95 %, Student's t over videos"
+    assert row["reference"] == "the same network's maps of other images"
     row = cell(maps, row="API-Net", condition="LayerCAM", test_set="FS", metric="insertion")
     assert row["value"] == pytest.approx(drawn[1, 2, [2, 6], 6].mean())
     assert row["data_sha256"] == "r-map"

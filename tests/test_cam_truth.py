@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 
 from mcxlib import CLASSES, explain, pipeline, schemas
@@ -123,7 +124,8 @@ def test_numbers_of_one_network_are_those_of_each_map():
     altered = np.zeros((4, 64, 64), bool)
     altered[:2, 10:30, 10:40] = True
     altered[2:, 40:, :] = True
-    sample = cam_truth.Fakes(rng.random((4, 3, 64, 64), np.float32), altered, ["DF", "FS"] * 2)
+    images, names = rng.random((4, 3, 64, 64), np.float32), ["DF", "FS"] * 2
+    sample = cam_truth.Fakes(images, altered, names, list("abcd"))
     table = cam_truth.measured({"A": model}, sample)
     assert len(table) == 4 * len(cam_truth.METHODS)
     maps = explain.activation_maps(model, torch.from_numpy(sample.images), "LayerCAM", "fake")
@@ -148,10 +150,10 @@ def test_maps_without_evidence_are_counted_and_left_out():
     rows = [
         {"network": network, "method": method, "manipulation": "DF", "evidence": evidence}
         | {"area": 0.3, "share": share if evidence else np.nan, "share_of_others": 0.35}
-        | {"cells": 64 if network == "A" else 4}
+        | {"cells": 64 if network == "A" else 4, "video_id": video}
         for network, share in (("A", 0.5), ("B", 0.4))
         for method in ("Grad-CAM", "LayerCAM")
-        for evidence in (True, True, False)
+        for video, evidence in (("a", True), ("b", True), ("c", False))
     ]
     table = pd.DataFrame(rows)
     found = cam_truth.summary(table)
@@ -164,9 +166,51 @@ def test_maps_without_evidence_are_counted_and_left_out():
     assert "0 of 4 (network, method, manipulation) are not" in came
     assert "A is by 0.150 and B by 0.050" in came
     assert "64 and 4 cells" in came
+    # Two videos alike: others may be anything, but for the bound of two in two.
+    assert "for 0 the intervals" in came
+    like = 0.05**0.5
+    assert found.loc[("A", "LayerCAM"), "above_flat_low"] == pytest.approx(0.2 * like - (1 - like))
     table["share"] = table["share"].where(table["network"] == "B", 0.32)
     assert cam_truth.outcome(table).startswith("does not hold as a whole: on average")
     assert "but not more in A (0.320 on average) than in B (0.400)" in cam_truth.outcome(table)
+
+
+def test_how_far_maps_lie_above_chance_has_students_interval_over_videos():
+    rng = np.random.default_rng(0)
+    videos = ["a", "a", "b", "c", "d", "e"]
+    table = pd.concat(
+        pd.DataFrame(
+            {
+                "network": network,
+                "method": method,
+                "manipulation": ["DF", "FS"] * 3,
+                "video_id": videos,
+                "cells": 9,
+                "evidence": True,
+                "area": 0.3,
+                "share": base + 0.1 * rng.random(6),
+                "share_of_others": 0.35 + 0.1 * rng.random(6),
+            }
+        )
+        for network, base in (("A", 0.6), ("B", 0.3))
+        for method in ("Grad-CAM", "LayerCAM")
+    )
+    table.loc[table["video_id"] == "e", ["share", "evidence"]] = [np.nan, False]
+    found = cam_truth.summary(table)
+    excess = table["share"] - table["share_of_others"]
+    for key, part in excess.groupby([table["network"], table["method"]]):
+        means = part.to_numpy()[:5]
+        expected = stats.ttest_1samp([means[:2].mean(), *means[2:]], 0).confidence_interval()
+        row = found.loc[key, ["above_others_low", "above_others_high"]]
+        assert tuple(row) == pytest.approx(tuple(expected))
+    came = cam_truth.outcome(table)
+    assert "2 of 4 methods and networks are above both" in came
+    assert "for 2 the intervals of 95 % over videos lie above both" in came
+    # The networks on the same crops, mean over both methods.
+    wide = excess.to_numpy().reshape(2, 2, 6).mean(axis=1)
+    gap = (wide[0] - wide[1])[:5]
+    expected = stats.ttest_1samp([gap[:2].mean(), *gap[2:]], 0).confidence_interval()
+    assert f"{expected.low:+.3f} to {expected.high:+.3f})" in came
 
 
 def test_of_other_videos_nothing_is_known():
@@ -189,7 +233,7 @@ def test_maps_are_measured_once_and_anew_of_other_weights_or_rows(home, monkeypa
     monkeypatch.setattr(cam_truth, "fingerprint", lambda table: table["video_id"].iloc[0])
     monkeypatch.setattr(cam_truth, "_networks", lambda found: dict.fromkeys(found))
     monkeypatch.setattr(cam_truth, "fakes", lambda config: None)
-    truth = pd.DataFrame({"network": ["API-Net"], "share": [0.25]})
+    truth = pd.DataFrame({"network": ["API-Net"], "video_id": ["a"], "share": [0.25]})
     monkeypatch.setattr(cam_truth, "measured", lambda *_: calls.append("measured") or truth)
     jpegs = pd.DataFrame({"network": ["API-Net"], "auc": [0.6]})
     monkeypatch.setattr(cam_truth, "reaction", lambda *_: jpegs)
@@ -210,6 +254,6 @@ def test_maps_are_measured_once_and_anew_of_other_weights_or_rows(home, monkeypa
     schemas.write_noted(last, truth, found.note)
     assert cam_truth.stored(runs) is None
     for file in (first, last):
-        schemas.write_noted(file, truth, found.note | {"format": 2})
-    with pytest.raises(ValueError, match="is of format 2, and this program reads up to 1; update"):
+        schemas.write_noted(file, truth, found.note | {"format": 3})
+    with pytest.raises(ValueError, match="is of format 3, and this program reads up to 2; update"):
         cam_truth.stored(runs)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mcxlib import paper
+from mcxlib.evaluate import means
 from mcxlib.paper.statements import Finding, Number
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ SAME = "same way"
 OTHER = "other way"
 OPEN = "undecided"
 NOT_HERE = "not testable here"
-
-DRAWS = 2000
-"""Resamples of videos behind an interval."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,8 @@ class Mean(NamedTuple):
     high: float
 
     def __str__(self) -> str:
+        if np.isnan(self.low):
+            return f"{self.value:.2f} (no interval)"
         return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
 
     def number(self, what: str, of: str = "") -> Number:
@@ -68,19 +68,17 @@ class Mean(NamedTuple):
         return SAME if self.low > value else OTHER if self.high < value else OPEN
 
 
-def over_videos(values: Sequence[float] | np.ndarray, videos: Sequence[str] | np.ndarray) -> Mean:
-    """The mean of one number a frame, each video weighing alike, and how far it would move with
-    other videos (percentile bootstrap). Of fewer than two videos there is no interval."""
-    means = pd.Series(np.asarray(values, float)).groupby(np.asarray(videos)).mean().dropna()
-    if len(means) < 2:
-        return Mean(float(means.mean()), np.nan, np.nan)
-    # Here and not above: most claims need no scipy.
-    from scipy.stats import bootstrap
+def over_videos(
+    values: Sequence[float] | np.ndarray,
+    videos: Sequence[str] | np.ndarray,
+    within: tuple[float, float] = (0, 1),
+) -> Mean:
+    """:func:`mcxlib.evaluate.means.over_videos`, with words for a verdict."""
+    return Mean(*means.over_videos(values, videos, within)[:3])
 
-    found = bootstrap(
-        (means.to_numpy(),), np.mean, n_resamples=DRAWS, method="percentile", rng=0
-    ).confidence_interval
-    return Mean(float(means.mean()), float(found.low), float(found.high))
+
+DIFFERENCE = (-1.0, 1.0)
+"""Where the difference of two shares can lie."""
 
 
 def not_here(said: str, *numbers: Number) -> Finding:

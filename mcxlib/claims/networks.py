@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mcxlib import CLASSES, explain, pipeline
-from mcxlib.claims.material import OPEN, OTHER, SAME, Material, not_here, over_videos
+from mcxlib.claims.material import DIFFERENCE, OPEN, OTHER, SAME, Material, not_here, over_videos
 from mcxlib.config import load
 from mcxlib.paper.statements import Finding, Number
 from mcxlib.pipeline.data import name_of, stored_rows
@@ -89,7 +89,7 @@ def separation(material: Material, _: pd.Series) -> Finding:
         shares[name] = found.frames.assign(share=(found.classes == own).mean(axis=1))
     key = ["video", "frame_index"]
     both = shares["MCX-API(RGB)"].merge(shares["API-Net"], on=key, suffixes=("", "_other"))
-    apart = over_videos(both["share"] - both["share_other"], both["video"])
+    apart = over_videos(both["share"] - both["share_other"], both["video"], DIFFERENCE)
     first, second = (over_videos(s["share"], s["video"]) for s in shares.values())
     verdicts = {first.against(0.5), apart.against(0)}
     return Finding(
@@ -151,7 +151,7 @@ def stray_real(material: Material, _: pd.Series) -> Finding:
         return not_here(f"{said}, and {wrong.sum()} are called fake: too few to compare", few)
     # By video, since frames of one are misjudged together.
     rates = real.assign(wrong=wrong).groupby(["video", "stray"])["wrong"].mean().unstack()
-    gap = over_videos((rates[True] - rates[False]).dropna(), rates.dropna().index)
+    gap = over_videos((rates[True] - rates[False]).dropna(), rates.dropna().index, DIFFERENCE)
     said += f"; called fake are {100 * wrong[stray].mean():.0f} % of these and "
     said += f"{100 * wrong[~stray].mean():.0f} % of the others"
     numbers = (
@@ -270,7 +270,7 @@ def eyes_and_mouth(material: Material, _: pd.Series) -> Finding:
         return not_here("No landmarks were found on the crops")
     area = found.region.mean((1, 2))
     share = found.shares["MCX-API(RGB)"]
-    more = over_videos((share - area)[known], _video(found)[known])
+    more = over_videos((share - area)[known], _video(found)[known], DIFFERENCE)
     return Finding(
         more.against(0),
         f"LayerCAM for Output Fake, {known.sum()} of {len(known)} frames with landmarks: "
@@ -291,7 +291,7 @@ def more_than_api_net(material: Material, _: pd.Series) -> Finding:
     if not known.any():
         return not_here("No landmarks were found on the crops")
     first, second = (found.shares[name] for name in ("MCX-API(RGB)", "API-Net"))
-    apart = over_videos((first - second)[known], _video(found)[known])
+    apart = over_videos((first - second)[known], _video(found)[known], DIFFERENCE)
     own, other = (found.cells[name] for name in ("MCX-API(RGB)", "API-Net"))
     coarse = f". Their maps have {own} and {other} cells, and few cells reach over every border"
     return Finding(

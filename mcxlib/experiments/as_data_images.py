@@ -12,6 +12,7 @@ import pandas as pd
 from mcxlib import config as configs
 from mcxlib import schemas
 from mcxlib.config import RunConfig
+from mcxlib.evaluate.means import over_videos
 from mcxlib.experiments import cam_truth, robustness, robustness_curves, trace_nets, traces
 from mcxlib.experiments.origins import of_sample
 from mcxlib.tables.results import BOOTSTRAP
@@ -120,6 +121,28 @@ _OF_MAP = (
 )
 
 
+_ABOVE = (
+    ("above_flat", "area", "a flat map"),
+    ("above_others", "share_of_others", "the same network's maps of other images"),
+)
+"""Metric, the column of chance, what that is."""
+
+
+def _over_crops(
+    name: str, values: pd.Series, part: pd.DataFrame, within: tuple[float, float] = (-1, 1)
+) -> Row:
+    """A mean over crops, with an interval where there are enough videos for one."""
+    found = over_videos(values, part["video_id"], within)
+    number = {"metric": name, "unit": "share", "value": float(values.mean())}
+    number["n_fake"] = int(values.notna().sum())
+    if np.isnan(found.low):
+        return number
+    return number | {"low": found.low, "high": found.high, "interval": OVER_VIDEOS}
+
+
+OVER_VIDEOS = "95 %, Student's t over videos"
+
+
 def of_cam_truth(found: cam_truth.Stored, runs: dict[str, RunConfig]) -> list[Row]:
     """The rows of :mod:`mcxlib.experiments.cam_truth`: means over the crops of which a map says
     something, of all fakes and of each manipulation; and how compression moves a network."""
@@ -132,10 +155,12 @@ def of_cam_truth(found: cam_truth.Stored, runs: dict[str, RunConfig]) -> list[Ro
             without = int((~part["evidence"]).sum())
             about["note"] = f"{without} of {len(part)} maps say nothing" if without else ""
             for name in (*_OF_MAP, "area"):
-                known = part[name].dropna()
-                if len(known):
-                    number = {"metric": name, "unit": "share", "value": float(known.mean())}
-                    rows.append(about | number | {"n_fake": len(known)})
+                if part[name].notna().any():
+                    rows.append(about | _over_crops(name, part[name], part, (0, 1)))
+            for name, chance, what in _ABOVE:
+                if part["share"].notna().any():
+                    above = part["share"] - part[chance]
+                    rows.append(about | _over_crops(name, above, part) | {"reference": what})
     for cell in found.reaction.to_dict("records"):
         about = about_runs[cell["network"]] | {"table": "maps", "row": cell["network"]}
         about |= {"condition": "JPEG", "strength": f"{cell['quality']:g}", "level": "frame"}

@@ -19,6 +19,7 @@ import pandas as pd
 from mcxlib import explain, pipeline, schemas
 from mcxlib.data.crops.rows import fingerprint
 from mcxlib.data.faces.crop import crop_mask
+from mcxlib.evaluate.means import Mean, over_videos
 from mcxlib.explain.truth import areas, pointing
 from mcxlib.files import digest
 from mcxlib.pipeline.common import alone
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     from mcxlib.config import RunConfig
     from mcxlib.detectors.base import Detector
 
-FORMAT = 1
-"""Of what is stored."""
+FORMAT = 2
+"""Of what is stored. 2: video_id."""
 
 METHODS = ("Grad-CAM", "Grad-CAM++", "LayerCAM")
 """Behind an average over space HiResCAM and XGrad-CAM are Grad-CAM, to rounding."""
@@ -106,7 +107,10 @@ def _read(config: RunConfig) -> Stored | None:
             f"{last} is of format {notes[0]['format']}, and this program reads up to {FORMAT}; "
             "update it"
         )
-    return Stored(pd.read_parquet(last), pd.read_parquet(first), notes[0])
+    truth = pd.read_parquet(last)
+    if "video_id" not in truth and len(truth):  # of format 1, whose crops are of as many videos
+        truth["video_id"] = truth.groupby(["network", "method"]).cumcount().astype(str)
+    return Stored(truth, pd.read_parquet(first), notes[0])
 
 
 def _weights(runs: Mapping[str, RunConfig]) -> dict[str, str]:
@@ -129,6 +133,8 @@ class Fakes(NamedTuple):
     """(N, H, W) bool: the pixels of which more than half was altered."""
     names: list[str]
     """Manipulations."""
+    videos: list[str]
+    """Which crops belong together."""
 
 
 def fakes(config: RunConfig, each: int = 8) -> Fakes:
@@ -160,7 +166,8 @@ def fakes(config: RunConfig, each: int = 8) -> Fakes:
     room = (config.data.crop_size - config.train.input_size) // 2
     part = np.s_[:, room : room + config.train.input_size, room : room + config.train.input_size]
     images = _images(config, chosen)
-    return Fakes(images, np.stack(masks)[part] > 127, chosen["manipulation"].tolist())
+    names = chosen["manipulation"].tolist(), chosen["video_id"].tolist()
+    return Fakes(images, np.stack(masks)[part] > 127, *names)
 
 
 def _images(config: RunConfig, rows: pd.DataFrame) -> np.ndarray:
@@ -175,14 +182,15 @@ def _images(config: RunConfig, rows: pd.DataFrame) -> np.ndarray:
 def one_of_each(sample: Fakes) -> Fakes:
     """The first crop of each manipulation."""
     first = [sample.names.index(name) for name in dict.fromkeys(sample.names)]
-    return Fakes(sample.images[first], sample.altered[first], [sample.names[i] for i in first])
+    names = ([of[i] for i in first] for of in (sample.names, sample.videos))
+    return Fakes(sample.images[first], sample.altered[first], *names)
 
 
 def measured(models: Mapping[str, Detector], sample: Fakes) -> pd.DataFrame:
     """One row a network, method and crop, for the output fake.
 
-    Columns: network, method, manipulation, cells (of the map before it is enlarged: few of them
-    point coarsely), evidence (whether the map has any positive value),
+    Columns: network, method, manipulation, video_id, cells (of the map before it is enlarged: few
+    of them point coarsely), evidence (whether the map has any positive value),
     share and pointing (inside the altered region; NaN without evidence), area (the region's share
     of the crop), share_of_others and pointing_of_others (the mean over the other crops' maps),
     deletion, insertion, and of_others of both.
@@ -209,6 +217,7 @@ def measured(models: Mapping[str, Detector], sample: Fakes) -> pd.DataFrame:
                         "network": network,
                         "method": method,
                         "manipulation": sample.names,
+                        "video_id": sample.videos,
                         "cells": cells,
                         "evidence": maps.max((1, 2)) > 0,
                         "area": sample.altered.mean((1, 2)),
@@ -236,14 +245,32 @@ def _mean(values: np.ndarray) -> np.ndarray:
 def summary(table: pd.DataFrame, by: tuple[str, ...] = ("network", "method")) -> pd.DataFrame:
     """Means by network and method (or also manipulation), with how many maps had no evidence.
 
-    Such maps are left out of share and pointing, and counted in ``without``.
+    Such maps are left out of share and pointing, and counted in ``without``. ``above_flat`` and
+    ``above_others`` are by how much a map has more inside than a flat map and than other images'
+    maps, each with the ends of its interval of 95 % over videos (``_low``, ``_high``).
     """
+    table = table.assign(
+        above_flat=table["share"] - table["area"],
+        above_others=table["share"] - table["share_of_others"],
+    )
     groups = table.groupby(list(by), sort=False)
     counts = groups["evidence"].agg(crops="size", without=lambda found: int((~found).sum()))
-    columns = [
-        c for c in table.columns if c not in ("network", "method", "manipulation", "evidence")
-    ]
-    return counts.join(groups[columns].mean())
+    found = counts.join(groups[[c for c in table.columns if c not in _NAMES]].mean())
+    for name in ABOVE:
+        ends = groups[[name, "video_id"]].apply(_ends, name)
+        found = found.join(ends.add_prefix(f"{name}_"))
+    return found
+
+
+_NAMES = ("network", "method", "manipulation", "video_id", "evidence")
+ABOVE = ("above_flat", "above_others")
+
+
+def _ends(part: pd.DataFrame, name: str) -> pd.Series:
+    if part[name].isna().all():
+        return pd.Series({"low": np.nan, "high": np.nan})
+    found = over_videos(part[name], part["video_id"], (-1, 1))
+    return pd.Series({"low": found.low, "high": found.high})
 
 
 def report(table: pd.DataFrame) -> str:
@@ -251,6 +278,7 @@ def report(table: pd.DataFrame) -> str:
     whole = summary(table).round(3).T.to_string()
     one = summary(table[table["method"] == "LayerCAM"], ("network", "manipulation"))
     columns = ["crops", "without", "area", "share", "share_of_others", "pointing"]
+    columns += ["above_others_low", "above_others_high"]
     return f"{whole}\n\nLayerCAM:\n{one[columns].round(3).to_string()}"
 
 
@@ -290,17 +318,32 @@ def outcome(table: pd.DataFrame) -> str:
     )
     single = summary(table, ("network", "method", "manipulation"))
     below = (single["share"] <= single["area"]) | (single["share"] <= single["share_of_others"])
-    excess = (found["share"] - found["share_of_others"]).groupby(level="network").mean()
+    sure = (found[[f"{name}_low" for name in ABOVE]] > 0).all(axis=1)
+    excess = found["above_others"].groupby(level="network").mean()
+    apart = _between(table, first, second)
     cells = found["cells"].groupby(level="network").mean()
     return (
         f"{verdict}: on average over the manipulations {int(above.sum())} of {len(above)} methods "
         f"and networks are above both kinds of chance, {order} in {first} ({means[first]:.3f} on "
-        f"average) than in {second} ({means[second]:.3f}). One by one, {int(below.sum())} of "
+        f"average) than in {second} ({means[second]:.3f}); for {int(sure.sum())} the intervals of "
+        f"95 % over videos lie above both. One by one, {int(below.sum())} of "
         f"{len(single)} (network, method, manipulation) are not. Above other images' maps, {first} "
-        f"is by {excess[first]:.3f} and {second} by {excess[second]:.3f}; and their maps have "
+        f"is by {excess[first]:.3f} and {second} by {excess[second]:.3f} (difference "
+        f"{apart.value:+.3f}, {apart.low:+.3f} to {apart.high:+.3f}); and their maps have "
         f"{cells[first]:.0f} and {cells[second]:.0f} cells: few cells reach over every border, so "
         "that the order of the two networks is not settled by this"
     )
+
+
+def _between(table: pd.DataFrame, first: str, second: str) -> Mean:
+    """By how much more one network's maps are above other images' maps than the other's, on the
+    same crops, mean over the methods."""
+    excess = table.assign(excess=table["share"] - table["share_of_others"])
+    excess["crop"] = excess.groupby(["network", "method"]).cumcount()
+    keys = ["crop", "video_id"]
+    means = excess.groupby([*keys, "network"])["excess"].mean().unstack()
+    videos = means.index.get_level_values("video_id")
+    return over_videos(means[first] - means[second], videos, (-1, 1))
 
 
 def two_scales(
