@@ -14,9 +14,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from typer.testing import CliRunner
 
-from mcxlib import cli
+from mcxlib import cli, figures
 from mcxlib.experiments import cam_truth, findings, probe, trace_cells, trace_nets
 from mcxlib.experiments import traces as study
+from mcxlib.experiments.each import each
 from mcxlib.settings.matrix import COLORSPACES
 from mcxlib.synthetic.traces import TRACES, alter, faces
 
@@ -275,20 +276,60 @@ def test_a_network_sees_both_versions_of_each_face_and_is_the_same_again(nets):
 
 def test_networks_are_trained_once_and_said(nets, monkeypatch):
     trained = []
+    lead = {("noise", "lab"): 0.3, ("noise", "rgb+lab"): 0.4, ("seam", "hsv"): 0.1}
 
     def train(name, spec, seed):
-        trained.append((name, spec))
-        if len(trained) == 4:
+        trained.append((name, spec, seed))
+        if len(trained) == 12:
             raise KeyboardInterrupt
-        return 0.5 + 0.01 * len(trained)
+        return 0.5 + lead.get((name, spec), 0) + 0.02 * seed
 
     monkeypatch.setattr(nets, "trained", train)
-    assert "make full does that" in nets.words("demo")
+    monkeypatch.setattr(nets, "NAMES", ("seam", "noise"))
+    floor = pd.DataFrame(0.5, index=["seam", "noise", "flicker"], columns=list(COLORSPACES))
+    floor.loc["seam", "hsv"] = floor.loc["noise", "ycbcr"] = 0.9
+    assert "`make full` does that" in nets.words("demo", floor)
     with pytest.raises(KeyboardInterrupt):
-        nets.make("demo", told=lambda _: None)
-    table = nets.make("demo", told=lambda _: None)
-    assert len(table) == 9
-    assert len(trained) == 10
-    assert "chroma-blur at 0.5: rgb 0.510, ycbcr 0.520, rgb+ycbcr 0.530" in nets.words("demo")
-    nets.make("demo", told=lambda _: None)
-    assert len(trained) == 10
+        nets.make("demo", (0, 2), told=lambda _: None)
+    assert len(nets.results("demo")) == 9  # a trace and seed in nine sets, and no half ones
+    table = nets.make("demo", (0, 2), told=lambda _: None)
+    assert len(table) == 2 * 2 * 9
+    assert len(trained) == 12 + 3 * 9
+    assert list(table["trace"].unique()) == ["seam", "noise"]
+    heat = nets.heat(table)
+    assert heat.columns.tolist() == list(COLORSPACES)
+    assert heat.loc["noise", "rgb+lab"] == pytest.approx(0.92)  # seeds 0 and 2: 0.9 and 0.94
+    said = nets.words("demo", floor)
+    assert "2 seeds, strength 3 of 5" in said
+    assert "the floor's for 1 of 2 traces" in said
+    assert "CIELab's for noise (0.820, RGB 0.520)" in said
+    assert "by more than 0.03 for 1 traces" in said
+    nets.make("demo", (0, 2), told=lambda _: None)
+    assert len(trained) == 12 + 3 * 9
+
+
+def test_the_networks_are_a_second_panel_beside_the_floor():
+    floor = pd.DataFrame(0.6, index=["seam", "noise", "flicker"], columns=["rgb", "hsv", "lab"])
+    floor.loc["noise", "lab"] = 0.9
+    alone = figures.heat(floor, {"lab": "CIELab"})
+    assert len(alone.figure.axes) == 2  # with the colour bar
+    network = floor.drop(index="flicker").rename(columns={"hsv": "rgb+lab"})
+    network.loc["seam", "rgb+lab"] = 0.81
+    both = figures.heat(floor, {"lab": "CIELab"}, network=network)
+    first, second, _ = both.figure.axes
+    assert [text.get_text() for text in second.texts][1] == "0.81"
+    assert [label.get_text() for label in second.get_yticklabels()] == ["seam", "noise"]
+    assert first.get_title() == "the common floor"
+    assert "noise best in CIELab (0.90), RGB 0.60" in both.alt
+    assert "seam best in rgb+lab (0.81)" in both.alt
+    assert figures.heat(floor, {}, network=network.iloc[:0]).alt == figures.heat(floor, {}).alt
+
+
+def test_tasks_in_processes_are_those_in_a_row():
+    tasks = [(4, 2), (9, 3), (0, 5)]
+    alone = dict(each(divmod, tasks, 1))
+    assert alone == {task: divmod(*task) for task in tasks}
+    assert dict(each(divmod, tasks, 2)) == alone
+    assert dict(each(pow, tasks, 2, 7)) == {(a, b): pow(a, b, 7) for a, b in tasks}
+    with pytest.raises(ZeroDivisionError):
+        list(each(divmod, [(1, 1), (1, 0)], 2))

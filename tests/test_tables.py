@@ -14,7 +14,7 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix, roc_auc_s
 from mcxlib import CLASSES, paper, provenance, schemas, tables
 from mcxlib.evaluate import videos
 from mcxlib.settings import recipe
-from mcxlib.tables import results
+from mcxlib.tables import results, seeds
 
 # Fake scores of four frames (two videos) a class. At 0.5: 3 of 4 real frames are right.
 HAND = {
@@ -410,7 +410,8 @@ def test_written_files(tmp_path):
     names = [path.name for path in tables.write(runs, results)]
     kinds = (".csv", "_cells.csv", ".parquet", ".md", "_notes.md", "_rates.csv")
     three = [f"table{i}{kind}" for i in (1, 2, 3) for kind in kinds if (i, kind) != (2, kinds[5])]
-    others = ["results.csv", "results.parquet", "headline.md", "machine.md", "cost.csv"]
+    others = ["results.csv", "results.parquet", "seeds.csv", "headline.md", "machine.md"]
+    others += ["seeds.md", "cost.csv"]
     assert names == [*three, *others]
     assert sorted(p.name for p in results.iterdir()) == sorted(names)  # no temporary left
     first = printed(results / "table1.csv")
@@ -447,6 +448,85 @@ def test_written_files(tmp_path):
     before = {name: (results / name).read_bytes() for name in names}
     tables.write(runs, results)
     assert before == {name: (results / name).read_bytes() for name in names}
+
+
+def test_what_another_seed_changes_is_said_and_kept(tmp_path):
+    """Two rows with three seeds, one with one; AUC again by scikit-learn."""
+    runs, kept = tmp_path / "runs", tmp_path / "kept"
+    kept.mkdir()
+    assert seeds.at_hand(runs_of_one_seed(tmp_path / "one"), kept)[0].empty
+    auc = {}
+    for row, (method, spec) in enumerate((("api-net", "rgb"), ("mcx-api", "lab"))):
+        for seed in (0, 1, 2):
+            scores = random_scores(10 * row + seed)
+            run = store(runs, scores, method, spec, seed)
+            record = {"finished": f"2026-01-0{seed + 1}T10:00:00", "commit": "abcdef0123"}
+            (run / "provenance.json").write_text(json.dumps(record))
+            part = scores[scores["dataset"] == "FaceForensics++"]
+            each = [part[part["manipulation"].isin(["real", kind])] for kind in CLASSES[1:]]
+            auc[method, seed] = np.mean(
+                [roc_auc_score(p["is_fake"], 1 - p["p_real"]) for p in each]
+            )
+    store(runs, random_scores(30), "xception", "rgb")
+    store(runs, random_scores(31), "api-net", "rgb", 3, digest="abc12345")  # other settings
+    found = seeds.by_seed(runs)
+    assert list(dict.fromkeys(found["label"])) == ["API-Net", "MCX-API(CIELab)"]
+    assert len(found) == 2 * 3 * 4  # rows, seeds, the closed set's average and three data sets
+    closed = found[found["test_set"] == seeds.AVERAGE].set_index(["label", "seed"])
+    for label, method in (("API-Net", "api-net"), ("MCX-API(CIELab)", "mcx-api")):
+        values = [auc[method, seed] for seed in (0, 1, 2)]
+        assert closed.loc[label, "auc"].tolist() == pytest.approx(values)
+        row = seeds.spread(found).set_index(["label", "test_set"]).loc[label, seeds.AVERAGE]
+        assert (row["auc"], row["auc_least"], row["auc_most"]) == pytest.approx(
+            (np.mean(values), min(values), max(values))
+        )
+        assert row["auc_sd"] == pytest.approx(np.std(values, ddof=1))
+        assert row["run_ids"].split()[1].endswith("_seed1")
+    said = seeds.words(found, kept=False)
+    assert said[0].startswith("2 rows were trained with 3 seeds each: between the lowest")
+    gaps = seeds.spread(found)
+    assert f"{(gaps['auc_most'] - gaps['auc_least']).max():.3f} at most" in said[0]
+    first = [max(("api-net", "mcx-api"), key=lambda m, s=s: auc[m, s]) for s in (0, 1, 2)]
+    named = {"api-net": "API-Net", "mcx-api": "MCX-API(CIELab)"}
+    if len(set(first)) == 1:
+        assert said[1] == f"On the closed set, {named[first[0]]} has the highest AUC in each seed."
+    else:
+        each = "; ".join(f"{named[m]} in seed {s}" for s, m in enumerate(first))
+        assert said[1].endswith(f"is that of another row by seed: {each}.")
+    # Kept with the book, they are shown where one seed is all there is.
+    tables.write(runs, tmp_path / "out", None, kept, keep=True)
+    again, old = seeds.at_hand(tmp_path / "one", kept)
+    assert old
+    pd.testing.assert_frame_equal(again, found.round({"bosc": 2, "auc": 4}), check_dtype=False)
+    assert (
+        "in a `make full` (2026-01-01, commit abcdef0 to 2026-01-03, commit abcdef0)"
+        in (seeds.words(again, old)[0])
+    )
+    tables.write(tmp_path / "one", tmp_path / "later", None, kept)
+    rows = pd.read_csv(tmp_path / "later/results.csv").query("table == 'seeds'")
+    row = rows.query("row == 'API-Net' and test_set == 'KoDF' and metric == 'auc'").iloc[0]
+    assert row["note"] == "kept: measured on 2026-01-03, commit abcdef0"
+    assert row["low"] <= row["value"] <= row["high"]
+    assert (row["seeds"], row["interval"]) == ("0 1 2", "lowest and highest seed")
+    shown = pd.read_csv(tmp_path / "later/seeds.csv").set_index("AUC")
+    assert shown.columns.tolist() == ["closed set", "FakeAVCeleb", "KoDF", "Celeb-DF v2"]
+    assert (tmp_path / "later/seeds.md").read_text() == (
+        tmp_path / "out/seeds.md"
+    ).read_text().replace(
+        "each:",
+        "each, in a `make full` (2026-01-01, commit abcdef0 to 2026-01-03, commit abcdef0):",
+    )
+
+
+def runs_of_one_seed(folder):
+    store(folder, every())
+    return folder
+
+
+def test_of_one_seed_nothing_is_said_of_others(tmp_path):
+    tables.write(runs_of_one_seed(tmp_path / "one"), tmp_path / "out")
+    assert (tmp_path / "out/seeds.md").read_text() == f"- {seeds.NOTHING}\n"
+    assert pd.read_csv(tmp_path / "out/seeds.csv")["AUC"].tolist() == ["no row"]
 
 
 def test_every_number_is_a_row_of_the_results(tmp_path):
@@ -594,7 +674,7 @@ def test_a_data_set_of_one_class_costs_its_own_cell_and_no_table(tmp_path):
     assert np.isnan(row["bosc_low"])
     assert row["sensitivity_measured"] == 50
     assert (row["videos_real"], row["videos_fake"]) == (0, 2)
-    assert len(tables.write(tmp_path, tmp_path / "results")) == 22
+    assert len(tables.write(tmp_path, tmp_path / "results")) == 24
 
 
 def test_other_data_sets_have_a_table_of_their_own(tmp_path):

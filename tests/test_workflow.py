@@ -32,7 +32,8 @@ elif words[0] == "tables":
     kinds = (".csv", ".md", "_notes.md", "_cells.csv", "_rates.csv")
     for name in (f"{n}{kind}" for n in (1, 2, 3) for kind in kinds):
         (value("--output") / f"table{name}").write_text("a")
-    for name in ("headline.md", "machine.md", "results.csv", "results.parquet"):
+    for name in ("headline.md", "machine.md", "seeds.md", "seeds.csv", "results.csv",
+                 "results.parquet"):
         (value("--output") / name).write_text("a")
 elif words[0] == "claims":
     for kind in ("csv", "json", "md"):

@@ -57,7 +57,8 @@ def traces(
     if chosen.name == "full":
         from mcxlib.experiments import trace_nets
 
-        digests["networks"] = str(options.content(trace_nets.make(preset, told=typer.echo)))
+        nets = trace_nets.make(preset, workers=workers or os.cpu_count() or 1, told=typer.echo)
+        digests["networks"] = str(options.content(nets))
     options.write_done(done, digests)
 
 

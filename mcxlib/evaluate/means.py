@@ -54,8 +54,8 @@ def over_videos(
     lowest, highest = within
     if means.nunique() == 1:
         like = (1 - level) ** (1 / count)
-        ends = (like * value + (1 - like) * end for end in within)
-        return Mean(value, *ends, count)
+        low, high = (like * value + (1 - like) * end for end in within)
+        return Mean(value, low, high, count)
     # Here and not above: few numbers need scipy, and it takes a while to import.
     from scipy.special import stdtrit
 

@@ -3,6 +3,7 @@ under corruptions, single traces, maps against what was altered."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -63,20 +64,31 @@ def traces_made(preset: str, _: Row) -> tuple[list[Row], str]:
         table = traces.results(preset, grid)
     except FileNotFoundError as error:
         return [], str(error)
-    return of_traces(table) + of_trace_nets(trace_nets.results(preset)), ""
+    return of_traces(table, grid) + of_trace_nets(trace_nets.results(preset)), ""
 
 
 _DRAWN = {"dataset": "drawn faces", "level": "frame", "source": SYNTHETIC}
 
 
-def of_traces(table: pd.DataFrame) -> list[Row]:
-    """The rows of :func:`mcxlib.experiments.traces.results`, mean over the seeds: a set of colour
-    spaces a row, a trace a condition."""
+def _laboratory(name: str, made_from: str, train: int, test: int) -> Row:
+    """Where numbers of the laboratory come from: it has no runs, but a file of each grid, and what
+    decides its numbers is the code that draws and the sizes of the grid."""
+    return _DRAWN | {
+        "run_ids": f"traces/{name}",
+        "data_sha256": hashlib.sha256(made_from.encode()).hexdigest(),
+        "protocol": f"trained on {train} drawn people, tested on {test} others",
+    }
+
+
+def of_traces(table: pd.DataFrame, grid: traces.Grid) -> list[Row]:
+    """The rows of :func:`mcxlib.experiments.traces.results` of a grid, mean over the seeds: a set
+    of colour spaces a row, a trace a condition."""
     kept = ["colorspace", "variant", "trace", "level", "strength"]
+    origin = _laboratory(grid.name, traces.made_from(grid), grid.train, grid.test)
     rows = []
     for (space, variant, trace, _, strength), part in table.groupby(kept, sort=False):
         about = {"table": "traces", "row": space, "detector": "filter bank and linear classifier"}
-        about |= _DRAWN | {"condition": trace, "strength": f"{strength:g}"}
+        about |= origin | {"condition": trace, "strength": f"{strength:g}"}
         about["seeds"] = " ".join(map(str, part["seed"]))
         about["note"] = f"normalisation: {variant}" if trace != "control" else f"control: {variant}"
         for name in ("auc", "compressed_auc"):
@@ -87,9 +99,11 @@ def of_traces(table: pd.DataFrame) -> list[Row]:
 
 def of_trace_nets(table: pd.DataFrame) -> list[Row]:
     """The rows of :func:`mcxlib.experiments.trace_nets.results`, mean over the seeds."""
+    sizes = trace_nets.TRAIN, trace_nets.TEST
+    origin = _laboratory("networks", trace_nets.made_from(), *sizes)
     rows = []
     for (space, trace), part in table.groupby(["colorspace", "trace"], sort=False):
-        about = {"table": "traces", "row": space, "detector": "xception"} | _DRAWN
+        about = {"table": "traces", "row": space, "detector": "xception"} | origin
         about |= {"condition": trace, "seeds": " ".join(map(str, part["seed"]))}
         about |= {"strength": f"{traces.TRACES[str(trace)].strengths[trace_nets.LEVEL - 1]:g}"}
         rows.append(about | {"metric": "auc", "unit": "share"} | _over_seeds(part["auc"]))

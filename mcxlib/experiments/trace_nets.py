@@ -1,14 +1,14 @@
-"""A small part of the laboratory with a network in place of the floor.
+"""The laboratory with a network in place of the floor.
 
-The demonstration's small Xception, trained anew for a few traces, each seen in three sets of colour
-spaces. That is a training a cell, so it goes with ``make full`` alone, and says something about
-these traces at one strength and no more.
+The demonstration's small Xception, trained anew for each trace and each set of colour spaces, at
+one strength. That is a training a cell, so it goes with ``make full`` alone. Left out is flicker,
+which lies between two frames: this network sees one.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,17 +17,23 @@ import numpy as np
 import pandas as pd
 
 from mcxlib.evaluate.metrics import auc
+from mcxlib.experiments.each import each
+from mcxlib.experiments.findings import MARGIN
 from mcxlib.files import write_json
+from mcxlib.method import colorspace
 from mcxlib.pipeline.common import alone, read_if_there
 from mcxlib.settings import paths, recipe
+from mcxlib.settings.matrix import COLORSPACES
 from mcxlib.synthetic.traces import SIDE, TRACES, Face, alter, faces
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = 1
-NAMES = ("chroma-blur", "noise", "sharpening")
-COLORSPACES = ("rgb", "ycbcr", "rgb+ycbcr")
+FORMAT = 2
+"""2: a part is a trace and a seed, with all sets."""
+
+NAMES = tuple(name for name, trace in TRACES.items() if not trace.pairs)
+SEEDS = (0, 1, 2)
 LEVEL = 3
 """The middle one: the strongest are seen by everybody."""
 TRAIN, TEST = 48, 32
@@ -42,60 +48,103 @@ def store(preset: str) -> Path:
     return paths.results(preset) / "traces" / "networks.json"
 
 
-def _made_from() -> str:
+def made_from() -> str:
+    """What decides the numbers: a digest of the code that draws and trains."""
     code = recipe.trigger("mcxlib.experiments.trace_nets", *_CODE)
     return json.dumps([FORMAT, code])
 
 
-def _kept(path: Path) -> dict[str, dict[str, Any]]:
+def _kept(path: Path) -> dict[str, list[dict[str, Any]]]:
     stored = read_if_there(path) or {}
-    return stored["parts"] if stored.get("made_from") == _made_from() else {}
+    return stored["parts"] if stored.get("made_from") == made_from() else {}
 
 
-def make(preset: str, seed: int = 0, told: Callable[[str], None] = print) -> pd.DataFrame:
-    """Train what is missing, one network after the other; returns :func:`results`."""
+def make(
+    preset: str,
+    seeds: Sequence[int] = SEEDS,
+    workers: int = 1,
+    told: Callable[[str], None] = print,
+) -> pd.DataFrame:
+    """Train what is missing; returns :func:`results`.
+
+    The file is written whole after each trace and seed, so that a stopped run goes on there.
+    """
     path = store(preset)
     with alone(path, "networks of the traces"):
         kept = _kept(path)
-        for name in NAMES:
-            for spec in COLORSPACES:
-                key = f"{name}, {spec}, seed {seed}"
-                if key not in kept:
-                    found = trained(name, spec, seed)
-                    kept[key] = {"trace": name, "colorspace": spec, "seed": seed, "auc": found}
-                    write_json(path, {"format": FORMAT, "made_from": _made_from(), "parts": kept})
-                    told(f"network, {key}: AUC {found:.3f}")
+        todo = [(name, seed) for seed in seeds for name in NAMES if _key(name, seed) not in kept]
+        for (name, seed), found in each(of_trace, todo, workers):
+            kept[_key(name, seed)] = found
+            write_json(path, {"format": FORMAT, "made_from": made_from(), "parts": kept})
+            told(f"networks, seed {seed}: {name}")
     return results(preset)
 
 
+def _key(name: str, seed: int) -> str:
+    return f"{name}, seed {seed}"
+
+
+def of_trace(name: str, seed: int) -> list[dict[str, Any]]:
+    """One trace and seed: a row a set of colour spaces."""
+    about = {"trace": name, "seed": seed}
+    return [about | {"colorspace": spec, "auc": trained(name, spec, seed)} for spec in COLORSPACES]
+
+
 def results(preset: str) -> pd.DataFrame:
-    """One row a trace, set and seed with its AUC; empty where nothing was measured."""
-    kept = _kept(store(preset)).values()
-    order = [(name, spec) for name in NAMES for spec in COLORSPACES]
-    rows = sorted(kept, key=lambda row: order.index((row["trace"], row["colorspace"])))
-    return pd.DataFrame(rows, columns=["trace", "colorspace", "seed", "auc"])
+    """One row a trace, seed and set with its AUC; empty where nothing was measured."""
+    rows = [row for part in _kept(store(preset)).values() for row in part]
+    table = pd.DataFrame(rows, columns=["trace", "seed", "colorspace", "auc"])
+    place = table["trace"].map({name: place for place, name in enumerate(NAMES)})
+    order = table.assign(place=place).sort_values(["place", "seed"], kind="stable").index
+    return table.loc[order].reset_index(drop=True)
 
 
-def words(preset: str) -> str:
-    """What came out, in a sentence."""
+def heat(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean AUC over the seeds: a row a trace, a column a set."""
+    found = table.pivot_table("auc", "trace", "colorspace", sort=False)
+    return found[list(COLORSPACES)]
+
+
+def words(preset: str, floor: pd.DataFrame) -> str:
+    """What came out beside the floor, in a sentence.
+
+    Args:
+        preset: whose results.
+        floor: of :func:`mcxlib.experiments.findings.heat`.
+    """
     table = results(preset)
     if table.empty:
-        return "The small network was not trained here; make full does that."
-    parts = []
-    for name, rows in table.groupby("trace", sort=False):
-        by = rows.groupby("colorspace", sort=False)["auc"].mean()
-        numbers = ", ".join(f"{spec} {value:.3f}" for spec, value in by.items())
-        parts.append(f"{name} at {TRACES[str(name)].strengths[LEVEL - 1]:g}: {numbers}")
-    seeds = table["seed"].nunique()
+        return "The small network was not trained here; `make full` does that."
+    found, seeds = heat(table), table["seed"].nunique()
+    single = [spec for spec in COLORSPACES if "+" not in spec]
+    stacks = [spec for spec in COLORSPACES if "+" in spec]
+    means = ", ".join(f"{colorspace.label(s)} {found[s].mean():.3f}" for s in COLORSPACES)
+    same = int(
+        (found[single].idxmax(axis=1) == floor.loc[found.index, single].idxmax(axis=1)).sum()
+    )
+    gain = found[single].drop(columns="rgb").max(axis=1) - found["rgb"]
+    most = gain.idxmax()
+    best = found.loc[most, single].idxmax()
+    parts = {spec: found[spec] - found[spec.split("+")].max(axis=1) for spec in stacks}
+    above = pd.DataFrame(parts).max(axis=1)
     return (
-        f"The small network, {STEPS} steps, {seeds} seed{'s' if seeds > 1 else ''}, AUC on "
-        f"{TEST} people: {'; '.join(parts)}."
+        f"The small network, {STEPS} steps, {seeds} seed{'s' if seeds > 1 else ''}, strength "
+        f"{LEVEL} of 5, AUC on {TEST} people, mean over {len(found)} traces: {means}. Its best "
+        f"single space is the floor's for {same} of {len(found)} traces; the largest lead over RGB "
+        f"is {colorspace.label(str(best))}'s for {most} ({found.loc[most, best]:.3f}, RGB "
+        f"{found.loc[most, 'rgb']:.3f}). A stack is above the best of its parts by more than "
+        f"{MARGIN} for {int((above > MARGIN).sum())} traces."
     )
 
 
 @lru_cache(maxsize=1)
 def _people(seed: int) -> list[Face]:
     return faces(seed, range(TRAIN + TEST), 2)
+
+
+@lru_cache(maxsize=1)
+def _crops(name: str, seed: int) -> Tensor:
+    return _both(_people(seed), name, seed)
 
 
 def _both(found: list[Face], name: str, seed: int) -> Tensor:
@@ -117,7 +166,7 @@ def trained(name: str, spec: str, seed: int, steps: int = STEPS) -> float:
     from mcxlib.detectors.backbones import MINI
     from mcxlib.explain.features import evaluating
 
-    both = _both(_people(seed), name, seed)
+    both = _crops(name, seed)
     first, last = both[:, : 2 * TRAIN], both[:, 2 * TRAIN :]
     torch.manual_seed(seed)
     model = detectors.build("xception", ("real", "fake"), colorspace=spec, backbone=MINI).train()

@@ -13,15 +13,14 @@ one normalisation for all its channels, as the paper's experiments had it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mcxlib.experiments.each import each
 from mcxlib.experiments.trace_cells import CONTROL, LEARNT, Grid, measured
 from mcxlib.files import write_json
 from mcxlib.pipeline.common import alone, read_if_there
@@ -88,7 +87,7 @@ def make(
     with alone(path, "traces"):
         kept = _kept(path, current)
         todo = [task for task in tasks(grid) if _key(*task) not in kept]
-        for (name, seed), rows in _each(todo, grid, workers):
+        for (name, seed), rows in each(measured, todo, workers, grid):
             kept[_key(name, seed)] = rows
             write_json(path, {"format": FORMAT, "made_from": current, "parts": kept})
             told(f"seed {seed}: {name}")
@@ -104,22 +103,6 @@ def _kept(path: Path, current: str) -> dict[str, Any]:
     if not isinstance(stored, dict) or stored.get("made_from") != current:
         return {}
     return stored["parts"]
-
-
-def _each(
-    todo: list[tuple[str, int]], grid: Grid, workers: int
-) -> Iterator[tuple[tuple[str, int], list[dict[str, Any]]]]:
-    if workers < 2 or len(todo) < 2:
-        yield from ((task, measured(*task, grid)) for task in todo)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        waiting = {pool.submit(measured, *task, grid): task for task in todo}
-        try:
-            for future in as_completed(waiting):
-                yield waiting[future], future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 def results(preset: str, grid: Grid) -> pd.DataFrame:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from mcxlib.figures.style import Plate, mark, new_figure, of, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
 
 _LINES = {
     "rgb": ("#000000", "-", "o"),
@@ -52,37 +57,61 @@ def traces(
     return Plate(figure, alt)
 
 
-def heat(table: pd.DataFrame, names: Mapping[str, str], source: str = "") -> Plate:
+def heat(
+    table: pd.DataFrame,
+    names: Mapping[str, str],
+    source: str = "",
+    network: pd.DataFrame | None = None,
+) -> Plate:
     """Mean AUC by trace (rows) and set of colour spaces (columns), with the numbers.
 
     Args:
         table: of :func:`mcxlib.experiments.findings.heat`.
         names: column -> how it is written.
         source: the data, for the mark under the axes.
+        network: of :func:`mcxlib.experiments.trace_nets.heat`: a second panel below.
     """
-    values = table.to_numpy()
+    panels = {"the common floor": table}
+    if network is not None and len(network):
+        panels["the small network, at the middle strength"] = network
+    height = sum(0.9 + 0.3 * len(panel) for panel in panels.values())
     with style():
-        figure = new_figure(2.4 + 0.56 * table.shape[1], 1.5 + 0.3 * table.shape[0])
-        axis = figure.subplots()
-        image = axis.imshow(values, cmap="cividis", vmin=0.5, vmax=1, aspect="auto")
-        for (row, column), value in np.ndenumerate(values):
-            best = value >= values[row].max() - 5e-4
-            axis.text(
-                *(column, row, f"{value:.2f}"), ha="center", va="center", fontsize=7,
-                color="white" if value < 0.75 else "black", fontweight="bold" if best else "normal",
-            )  # fmt: skip
-        axis.set_yticks(range(len(table)), table.index)
-        texts = [names.get(name, name) for name in table.columns]
-        axis.set_xticks(range(len(texts)), texts, rotation=35, ha="right", rotation_mode="anchor")
-        figure.colorbar(image, label="AUC, mean over strengths", shrink=0.8)
+        figure = new_figure(2.4 + 0.56 * table.shape[1], 0.8 + height)
+        ratios = [len(panel) for panel in panels.values()]
+        axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=ratios)[:, 0]
+        for axis, (title, panel) in zip(axes, panels.items(), strict=True):
+            image = _numbers(axis, panel, names)
+            if len(panels) > 1:
+                axis.set_title(title)
+        figure.colorbar(image, ax=list(axes), label="AUC, mean over strengths", shrink=0.8)
         mark(figure, source)
-    best = table.idxmax(axis=1)
-    said = "; ".join(
-        f"{name} best in {names.get(spec, spec)} ({table.loc[name, spec]:.2f}), RGB "
-        f"{table.loc[name, 'rgb']:.2f}"
-        for name, spec in best.items()
+    said = [f"{title}: {_best_sets(panel, names)}" for title, panel in panels.items()]
+    return Plate(
+        figure, f"Heat map of AUC by trace and colour spaces{of(source)}. {'. '.join(said)}."
     )
-    return Plate(figure, f"Heat map of AUC by trace and colour spaces{of(source)}: {said}.")
+
+
+def _numbers(axis: Axes, panel: pd.DataFrame, names: Mapping[str, str]) -> AxesImage:
+    values = panel.to_numpy()
+    image = axis.imshow(values, cmap="cividis", vmin=0.5, vmax=1, aspect="auto")
+    for (row, column), value in np.ndenumerate(values):
+        best = value >= values[row].max() - 5e-4
+        axis.text(
+            *(column, row, f"{value:.2f}"), ha="center", va="center", fontsize=7,
+            color="white" if value < 0.75 else "black", fontweight="bold" if best else "normal",
+        )  # fmt: skip
+    axis.set_yticks(range(len(panel)), panel.index)
+    texts = [names.get(name, name) for name in panel.columns]
+    axis.set_xticks(range(len(texts)), texts, rotation=35, ha="right", rotation_mode="anchor")
+    return image
+
+
+def _best_sets(panel: pd.DataFrame, names: Mapping[str, str]) -> str:
+    return "; ".join(
+        f"{name} best in {names.get(spec, spec)} ({panel.loc[name, spec]:.2f}), RGB "
+        f"{panel.loc[name, 'rgb']:.2f}"
+        for name, spec in panel.idxmax(axis=1).items()
+    )
 
 
 def strength_curves(

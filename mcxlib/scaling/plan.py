@@ -63,8 +63,8 @@ class Plan:
 def plan(config: Mapping[str, Any], machine: Machine) -> Plan:
     """The plan of a workflow's configuration on ``machine``."""
     preset = config["preset"]
-    rows = matrix.rows(preset, full=bool(config.get("full")))
-    seeds = config["seeds"]
+    rows = matrix.rows(preset, full=bool(config["full"]))
+    seeds = matrix.seeds(config)
     counted = [operations(row) for row in rows]
     much, rates = amount(preset), measured.rates()
     found = cost(counted, len(seeds), much, machine, rates)
@@ -105,7 +105,7 @@ def _jobs(config: Mapping[str, Any], rows: Sequence[matrix.Row], found: Cost) ->
         listed.append(
             Jobs(
                 f"run {row.run_id(0).rpartition('_seed')[0]}",
-                len(config["seeds"]),
+                len(matrix.seeds(config)),
                 jobs.threads(config),
                 jobs.gpus(config),
                 jobs.run_memory(config, row),

@@ -11,7 +11,8 @@ from mcxlib.scaling.model import Machine
 from mcxlib.scaling.plan import Plan, plan
 
 DEFAULTS: Mapping[str, Any] = {
-    **{"full": False, "seeds": [0], "shards": 1, "threads": 0, "gpus": 0, "loader_workers": 0},
+    **{"full": False, "seeds": [0], "full_seeds": [0, 1, 2], "shards": 1, "threads": 0},
+    **{"gpus": 0, "loader_workers": 0},
     **{"flop_per_second": 0, "max_minutes": 1440, "retrain": "changed", "preset": "demo"},
 }
 """As in ``workflow/config.yaml``; a test compares them."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 COLORSPACES = (
     "rgb",
@@ -82,6 +84,11 @@ FULL = {"demo": _LARGER}
 def rows(preset: str, full: bool = False) -> tuple[Row, ...]:
     """The rows of a preset; with ``full``, those too that take longer."""
     return ROWS[preset] + (FULL.get(preset, ()) if full else ())
+
+
+def seeds(config: Mapping[str, Any]) -> list[int]:
+    """The seeds that a workflow's configuration trains every row with; more with ``full``."""
+    return sorted({*config["seeds"], *(config["full_seeds"] if config["full"] else ())})
 
 
 def harmed(preset: str, full: bool = False) -> tuple[Row, ...]:

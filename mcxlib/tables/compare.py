@@ -44,7 +44,10 @@ Measure = Callable[[Run], pd.DataFrame]
 
 
 def closed_set(
-    runs_dir: Path | str, dataset: str = FACEFORENSICS, draws: int = 2000
+    runs_dir: Path | str,
+    dataset: str = FACEFORENSICS,
+    draws: int = 2000,
+    seed: int | None = None,
 ) -> pd.DataFrame:
     """Table 1: real against each manipulation on FaceForensics++'s test part, frame by frame.
 
@@ -66,14 +69,20 @@ def closed_set(
     than two videos of a class has none.
 
     ``status`` is "measured", "not run" or "not in the paper's table" (measured too). Runs with
-    settings other than their preset's have rows of their own, named by their digest.
+    settings other than their preset's have rows of their own, named by their digest. ``seed``
+    takes the runs of one seed only.
 
     Raises:
         ValueError: no runs folder, or unreadable scores; says which.
     """
     measure = partial(_closed, dataset=dataset)
     printed = _printed(paper.table1(), dataset)
-    return _compare("Table 1", printed, find_runs(runs_dir), measure, ("bosc", "auc"), draws)
+    return _compare("Table 1", printed, _of(runs_dir, seed), measure, ("bosc", "auc"), draws)
+
+
+def _of(runs_dir: Path | str, seed: int | None) -> list[Run]:
+    """Runs of one seed, or of all."""
+    return [run for run in find_runs(runs_dir) if seed is None or run.seed == seed]
 
 
 def _printed(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
@@ -102,7 +111,10 @@ def overall(runs_dir: Path | str, dataset: str = FACEFORENSICS, draws: int = 200
 
 
 def cross_dataset(
-    runs_dir: Path | str, video: str | None = None, draws: int = 2000
+    runs_dir: Path | str,
+    video: str | None = None,
+    draws: int = 2000,
+    seed: int | None = None,
 ) -> pd.DataFrame:
     """Table 3: three further data sets, video by video.
 
@@ -112,8 +124,8 @@ def cross_dataset(
     Columns and errors as in :func:`closed_set`; n_real and n_fake count videos, and ``video_rule``
     says what was taken.
     """
-    measure = partial(_cross, video=video)
-    return _compare("Table 3", paper.table3(), find_runs(runs_dir), measure, ("bosc", "auc"), draws)
+    measure, names = partial(_cross, video=video), ("bosc", "auc")
+    return _compare("Table 3", paper.table3(), _of(runs_dir, seed), measure, names, draws)
 
 
 def further(runs_dir: Path | str, video: str | None = None) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from mcxlib.files import replacing, write_parquet, write_text
-from mcxlib.tables import kept, layout, results
+from mcxlib.tables import kept, layout, results, seeds
 from mcxlib.tables.compare import (
     MEASURED,
     NOT_RUN,
@@ -222,7 +222,9 @@ def write(
 
     ``results.csv`` and ``results.parquet`` hold every number of them, and those of ``studies``, one
     a row (:mod:`mcxlib.tables.results`).
-    ``headline.md`` and ``machine.md`` say in a sentence each what came out and what it took.
+    ``headline.md`` and ``machine.md`` say in a sentence each what came out and what it took;
+    ``seeds.csv`` and ``seeds.md`` how far another seed moves the numbers
+    (:mod:`mcxlib.tables.seeds`).
     ``cost.csv`` says how much arithmetic and time each run took. Where runs were scored on other
     data sets too, ``further.csv`` has their numbers.
 
@@ -237,16 +239,21 @@ def write(
     if keep and others:
         for table in tables:
             kept.keep(table, wide(table), found, kept_file(others, table))
+        seeds.keep(seeds.by_seed(runs_dir), others)
     numbers = [row for table in tables for row in results.of_table(table, found)]
     for table in tables if others else ():
         numbers += results.of_kept(table, kept_file(Path(others or ""), table))
     numbers += results.of_further(more["further"], found) + results.of_cost(more["cost"], runs_dir)
+    moved, old = seeds.at_hand(runs_dir, others)
+    numbers += seeds.numbers(moved, old)
     every = results.tidy([*numbers, *studies])
     written = [path for table in tables for path in write_table(table, results_dir, others)]
     written += [_csv(Path(results_dir) / "results.csv", every)]
     written += [Path(results_dir) / "results.parquet"]
     write_parquet(written[-1], every)
     said = {"headline": headline(tables[0], tables[2]), "machine": machine(runs_dir)}
+    said["seeds"] = "\n".join(f"- {line}" for line in seeds.words(moved, old))
+    written.append(_csv(Path(results_dir) / "seeds.csv", seeds.shown(moved)))
     for name, text in said.items():
         written.append(Path(results_dir) / f"{name}.md")
         write_text(written[-1], text + "\n")

@@ -22,7 +22,7 @@ FORMAT = 2
 """2: condition, strength, reference, p and p_adjusted, for the studies."""
 
 COLUMNS = {
-    "table": "Table 1 to 3, further (other data sets), cost, or the name of a study",
+    "table": "Table 1 to 3, further (other data sets), seeds, cost, or the name of a study",
     "row": "label of the row: a detector, as the paper names it, or a variation of a study",
     "detector": "name of the detector",
     "variant": "digest of settings that are not the preset's; empty for none",
