@@ -45,7 +45,7 @@ book: $(STAMP)  ## (default) run the pipeline, build the book: results/book/_bui
 	@echo "==> done: open results/book/_build/html/index.html"
 
 full: override ARGS += --config full=1
-full: book  ## the same with the larger detectors of the tables too, which takes longer
+full: book  ## the same with the larger detectors of the tables and three seeds of every row: an hour
 
 env: $(STAMP)  ## install everything into .venv, nothing else
 
@@ -57,6 +57,9 @@ $(STAMP): constraints.txt pyproject.toml environment.yml
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "'$(PYTHON)' cannot make environments. On Debian and Ubuntu: apt-get install python3-venv"; \
 		exit 1; }
+	@mkdir -p $(VENV); case "$$(cd $(VENV) && pwd -P)" in "$$(pwd -P)"/*) ;; *) \
+		echo "VENV=$(VENV) lies outside this folder, and what is there would be emptied. Leave VENV as it is."; \
+		exit 1;; esac
 	@echo "==> making the environment in $(VENV) (several minutes and gigabytes the first time)"
 	@clear="$(MOVED)"; if [ -e $(BROKEN) ]; then \
 		echo "==> the last installation was cut off: starting again"; clear=--clear; fi; \

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -173,3 +175,24 @@ def test_version_and_licence_are_the_same_everywhere(project):
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     newest = re.search(r"^## \[(.+?)\]", changes, re.M)[1]
     assert newest in ("Unreleased", project["version"])
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_make_empties_no_folder_outside_the_project(tmp_path, linked):
+    (tmp_path / "elsewhere").mkdir()
+    kept = tmp_path / "elsewhere/kept"
+    kept.write_text("of somebody else")
+    (tmp_path / "clone").mkdir()
+    for name in ("Makefile", "constraints.txt", "pyproject.toml", "environment.yml"):
+        shutil.copy(ROOT / name, tmp_path / "clone")
+    folder = tmp_path / "elsewhere"
+    if linked:
+        folder = Path(".linked")
+        (tmp_path / "clone/.linked").symlink_to(tmp_path / "elsewhere")
+    done = subprocess.run(
+        ["make", "env", f"VENV={folder}"], cwd=tmp_path / "clone", capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert f"VENV={folder} lies outside this folder" in done.stdout
+    assert kept.read_text() == "of somebody else"
+    assert list((tmp_path / "elsewhere").iterdir()) == [kept]
