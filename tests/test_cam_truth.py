@@ -190,6 +190,9 @@ def test_how_far_maps_lie_above_chance_has_students_interval_over_videos():
                 "area": 0.3,
                 "share": base + 0.1 * rng.random(6),
                 "share_of_others": 0.35 + 0.1 * rng.random(6),
+                **dict.fromkeys(("pointing", "pointing_of_others"), np.nan),
+                **dict.fromkeys(("deletion", "deletion_of_others"), 0.8),
+                **dict.fromkeys(("insertion", "insertion_of_others"), 0.9),
             }
         )
         for network, base in (("A", 0.6), ("B", 0.3))
@@ -203,6 +206,13 @@ def test_how_far_maps_lie_above_chance_has_students_interval_over_videos():
         expected = stats.ttest_1samp([means[:2].mean(), *means[2:]], 0).confidence_interval()
         row = found.loc[key, ["above_others_low", "above_others_high"]]
         assert tuple(row) == pytest.approx(tuple(expected))
+    shown = cam_truth.shown(table).set_index(["network", "method"])
+    row, text = found.loc[("A", "LayerCAM")], shown.loc[("A", "LayerCAM")]
+    assert text["inside / others'"] == f"{row['share']:.2f} / {row['share_of_others']:.2f}"
+    ends = f"({row['above_others_low']:+.2f} to {row['above_others_high']:+.2f})"
+    assert text["above others'"] == f"{row['above_others']:+.2f} {ends}"
+    assert text[["maps", "without", "cells", "pointing / others'"]].tolist() == [6, 1, 9, "– / –"]
+    assert "LayerCAM:" in cam_truth.report(table)
     came = cam_truth.outcome(table)
     assert "2 of 4 methods and networks are above both" in came
     assert "for 2 the intervals of 95 % over videos lie above both" in came

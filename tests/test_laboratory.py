@@ -209,20 +209,20 @@ EQUAL += ["holds (", "holds (", "holds ("]
 def test_outcomes_where_everything_is_equal():
     said = [findings.outcome(h, table()) for h in findings.HYPOTHESES]
     assert [text[: len(begin)] for text, begin in zip(said, EQUAL, strict=True)] == EQUAL
-    assert "chroma (ycbcr +0.000)" in said[1]
+    assert "chroma (YCbCr +0.000)" in said[1]
 
 
 @pytest.mark.parametrize(
     ("number", "change", "said"),
     [
-        (0, {("seam", "hsv", "own"): 0.75}, "holds for 3 of 4 .* not for seam .hsv .0.050."),
-        (1, {("chroma", "ycbcr", "own"): 0.8}, "holds for 1 of 4 .*; for chroma .ycbcr .0.100."),
-        (2, {("lab-b", "lab", "own"): 0.71}, "holds for 1 of 2 .*; for lab-b .lab 0.710"),
-        (3, {("noise", "lab", "own"): 0.74}, "holds for 3 of 4 .*; not for noise .lab .0.040."),
+        (0, {("seam", "hsv", "own"): 0.75}, "holds for 3 of 4 .* not for seam .HSV .0.050."),
+        (1, {("chroma", "ycbcr", "own"): 0.8}, "holds for 1 of 4 .*; for chroma .YCbCr .0.100."),
+        (2, {("lab-b", "lab", "own"): 0.71}, "holds for 1 of 2 .*; for lab-b .CIELab 0.710"),
+        (3, {("noise", "lab", "own"): 0.74}, "holds for 3 of 4 .*; not for noise .CIELab .0.040."),
         (4, {("mouth", "rgb+lab", "own"): 0.76}, "holds for 12 of 13 .*; not for mouth"),
         (5, {("lab-a", "ycbcr", "common"): 0.69}, "holds for 1 of 4 .*; for lab-a"),
         (6, {("luma", "ycbcr", "own"): 0.74}, "holds for 12 of 13 .*; not for luma .-0.040."),
-        (7, {("control", "hsv", "lot"): 0.56}, "holds for 8 of 9 .* not for hsv .0.560 by lot"),
+        (7, {("control", "hsv", "lot"): 0.56}, "holds for 8 of 9 .* not for HSV .0.560 by lot"),
     ],
 )
 def test_outcomes_follow_the_numbers(number, change, said):
@@ -237,7 +237,7 @@ def test_reaction_to_compression_and_what_was_seen():
     assert text.startswith("holds for 8 of 9")
     assert "not for mouth (0.350)" in text
     first, second, third = findings.seen(rows)
-    assert "matters most for noise: lab has a mean AUC of 0.900, RGB 0.700" in first
+    assert "matters most for noise: CIELab has a mean AUC of 0.900, RGB 0.700" in first
     assert "for 0 of 13 traces" in second
     assert "for 1 of 13 traces and below the best of them by more than that for 0" in third
 

@@ -261,9 +261,11 @@ def test_the_page_is_made_of_files(tmp_path):
     runs = pd.DataFrame(
         [
             {"run": "a_rgb_seed0", "steps": 40, "seconds": 20.0, "training": 2.0, "scoring": 1.0},
+            {"run": "a_rgb_seed1", "steps": 42, "seconds": 30.0, "training": 4.0, "scoring": 1.0},
             {"run": "b_rgb_seed0", "steps": 40, "seconds": 10.0, "training": float("nan")},
+            {"run": "a_rgb_seed0_0abc", "steps": 1200, "seconds": 10.0, "training": 1.0},
         ]
-    )
+    ).assign(study=["", "", "", "ablation"])
     made = page.write(tmp_path, runs)
     assert {p.name for p in made} == {f"{n}.{k}" for n in page.FILES for k in ("md", "csv")}
     shown = (ROOT / "book/scaling.md").read_text()
@@ -271,9 +273,12 @@ def test_the_page_is_made_of_files(tmp_path):
         re.findall(r"include\} (\S+)", shown)
     )
     demo = pd.read_csv(tmp_path / "demo.csv").set_index("run")
-    # 2 TFLOP in 20 s are 100 GFLOP/s.
-    assert float(demo.loc["a_rgb_seed0", "GFLOP a second"]) == 100
-    assert demo.loc["b_rgb_seed0", "TFLOP"] == "-"
+    # 6 TFLOP in 50 s are 120 GFLOP/s.
+    assert demo.loc["a_rgb", ["runs", "training, s", "TFLOP"]].tolist() == [2, 50, "6"]
+    assert float(demo.loc["a_rgb", "GFLOP a second"]) == 120
+    assert demo.loc["a_rgb", "steps of each"] == "40 to 42"
+    assert demo.loc["b_rgb", "TFLOP"] == "-"
+    assert demo.loc["a_rgb, study: ablation", "steps of each"] == "1,200"
     markdown = (tmp_path / "sizes.md").read_text().splitlines()
     assert len(markdown) == 2 + len(page.sizes())
     assert len({line.count("|") for line in markdown}) == 1

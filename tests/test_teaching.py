@@ -270,7 +270,7 @@ def test_the_table_says_who_won_and_how_surely():
 
 
 def test_training_says_what_the_gates_came_to():
-    steps = pd.DataFrame({"total": [2.0, 1.0], "epoch": [1, 2], "val_auc": [0.7, 0.6]})
+    steps = pd.DataFrame({"total": [2.0, 1.0], "epoch": [0, 1], "val_auc": [0.7, 0.6]})
     loss, nothing, _ = what_we_saw.training(steps, None, None)
     assert "from 2.00 to 1.00" in loss
     assert "highest in epoch 1, 0.700, and ended at 0.600" in loss
@@ -289,7 +289,7 @@ def test_the_study_counts_what_every_seed_agrees_on():
     names = ["variation", "metric", "mean", "lowest", "highest", "agree"]
     closed, unseen, ranking = what_we_saw.study(pd.DataFrame(rows, columns=names), 3)
     assert "1 of 2 variations have a lower AUC" in closed
-    assert "1 differ to one side in every seed." in closed
+    assert "1 differs to one side in every seed." in closed
     assert "0 of 2 variations" in unseen
     assert "-0.0200 (-0.0300 to -0.0100" in ranking
     assert "one seed cannot show that" in what_we_saw.study(pd.DataFrame(rows, columns=names), 1)[0]

@@ -12,6 +12,7 @@ from mcxlib.claims.material import Material, not_here
 from mcxlib.files import replacing, write_json, write_text
 from mcxlib.paper import statements
 from mcxlib.paper.statements import Finding, Number
+from mcxlib.paper.tables import shown_in
 
 FORMAT = 2
 """Of ``claims.json``; 2: each claim with its measured numbers one by one."""
@@ -82,8 +83,9 @@ def _measure(material: Material, claim: pd.Series) -> Finding:
 
 
 def laid_out(found: pd.DataFrame) -> pd.DataFrame:
-    """:func:`collect` to print: section, claim, both verdicts in bold with their numbers."""
-    return pd.DataFrame(
+    """:func:`collect` to print: section, claim, both verdicts in bold with their numbers, and test
+    sets under one name."""
+    table = pd.DataFrame(
         {
             "Section": found["section"],
             "Claim": found["claim"],
@@ -92,6 +94,7 @@ def laid_out(found: pd.DataFrame) -> pd.DataFrame:
             "What would test it": found["tests"],
         }
     )
+    return table.map(shown_in)
 
 
 def _said(found: pd.DataFrame, what: str) -> list[str]:

@@ -273,13 +273,41 @@ def _ends(part: pd.DataFrame, name: str) -> pd.Series:
     return pd.Series({"low": found.low, "high": found.high})
 
 
+def shown(table: pd.DataFrame, by: str = "method") -> pd.DataFrame:
+    """:func:`summary` to print, by network and ``by``: numbers beside their chance, a slash between
+    what a map has and what other images' maps have."""
+    found = summary(table, ("network", by)).reset_index()
+    pairs = {
+        "inside / others'": "share",
+        "pointing / others'": "pointing",
+        "deletion / others'": "deletion",
+        "insertion / others'": "insertion",
+    }
+    columns: dict[str, Any] = {
+        "network": found["network"],
+        by: found[by],
+        "maps": found["crops"],
+        "without": found["without"],
+        "cells": found["cells"].astype(int),
+        "flat map": _texts(found["area"]),
+    }
+    for head, name in pairs.items():
+        own, others = _texts(found[name]), _texts(found[f"{name}_of_others"])
+        columns[head] = [f"{a} / {b}" for a, b in zip(own, others, strict=True)]
+    for head, name in zip(("above a flat map", "above others'"), ABOVE, strict=True):
+        parts = (_texts(found[f"{name}{end}"], "+.2f") for end in ("", "_low", "_high"))
+        columns[head] = [f"{a} ({b} to {c})" for a, b, c in zip(*parts, strict=True)]
+    return pd.DataFrame(columns)
+
+
+def _texts(values: pd.Series, form: str = ".2f") -> list[str]:
+    return ["–" if np.isnan(value) else format(value, form) for value in values]
+
+
 def report(table: pd.DataFrame) -> str:
     """To print: by network and method, and by network and manipulation (of LayerCAM)."""
-    whole = summary(table).round(3).T.to_string()
-    one = summary(table[table["method"] == "LayerCAM"], ("network", "manipulation"))
-    columns = ["crops", "without", "area", "share", "share_of_others", "pointing"]
-    columns += ["above_others_low", "above_others_high"]
-    return f"{whole}\n\nLayerCAM:\n{one[columns].round(3).to_string()}"
+    one = shown(table[table["method"] == "LayerCAM"], "manipulation")
+    return "\n\nLayerCAM:\n".join(part.to_string(index=False) for part in (shown(table), one))
 
 
 def words(table: pd.DataFrame) -> list[str]:

@@ -173,7 +173,7 @@ def points_words(table: pd.DataFrame) -> list[str]:
     for dataset, part in table.groupby("dataset", sort=False):
         part = part.dropna(subset=["bosc_half", "bosc_chosen"])
         if part.empty:
-            said.append(f"{dataset}: no row with a threshold to compare.")
+            said.append(f"{shown(str(dataset))}: no row with a threshold to compare.")
             continue
         half, chosen, best = (
             100 * part[f"bosc_{kind}"].mean() for kind in ("half", "chosen", "best")
@@ -181,8 +181,8 @@ def points_words(table: pd.DataFrame) -> list[str]:
         better = int((part["bosc_chosen"] > part["bosc_half"] + 1e-12).sum())
         worse = int((part["bosc_chosen"] < part["bosc_half"] - 1e-12).sum())
         said.append(
-            f"{dataset}: mean BOSC of {len(part)} rows {half:.1f} % at 0.5, {chosen:.1f} % at the "
-            f"threshold chosen on validation videos ({better} rows higher, {worse} lower), "
+            f"{shown(str(dataset))}: mean BOSC of {len(part)} rows {half:.1f} % at 0.5, "
+            f"{chosen:.1f} % at the threshold chosen on validation videos ({better} rows higher, {worse} lower), "
             f"{best:.1f} % at each row's best possible one."
         )
     return said
@@ -319,8 +319,8 @@ def calibration_words(table: pd.DataFrame) -> list[str]:
         if len(both):
             better = int((both["ece_after"] < both["ece_before"]).sum())
             said.append(
-                f"{dataset}: mean calibration error {100 * both['ece_before'].mean():.1f} points "
-                f"before and {100 * both['ece_after'].mean():.1f} after; smaller in {better} of "
+                f"{shown(str(dataset))}: mean calibration error "
+                f"{100 * both['ece_before'].mean():.1f} points before and {100 * both['ece_after'].mean():.1f} after; smaller in {better} of "
                 f"{len(both)} rows."
             )
     without = table[table["temperature"].isna()].drop_duplicates("label")

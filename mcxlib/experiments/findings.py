@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from mcxlib.experiments.trace_cells import CONTROL, LEARNT
+from mcxlib.method import colorspace
 from mcxlib.settings.matrix import COLORSPACES
 
 MARGIN = 0.03
@@ -75,6 +76,14 @@ def lead(table: pd.DataFrame, spec: str, over: str = "rgb", variant: str = "own"
     return (found[spec] - found[over]).groupby("trace", sort=False).mean()
 
 
+def named(spec: str) -> str:
+    """A set of colour spaces as it is written: "rgb+lab" -> "RGB+CIELab"."""
+    return LEARNT_LABEL if spec == LEARNT else colorspace.label(spec)
+
+
+LEARNT_LABEL = "RGB, learnt 3x3"
+
+
 def _signed(value: float) -> str:
     return f"{value:+.3f}"
 
@@ -90,7 +99,7 @@ def _nobody_beats_rgb(names: Iterable[str]) -> Callable[[pd.DataFrame], list[Cas
         for name in names:
             best = str(leads.loc[name].idxmax())
             gain = float(leads.loc[name, best])
-            found.append(Case(name, gain <= MARGIN, f"{best} {_signed(gain)}"))
+            found.append(Case(name, gain <= MARGIN, f"{named(best)} {_signed(gain)}"))
         return found
 
     return cases
@@ -98,7 +107,7 @@ def _nobody_beats_rgb(names: Iterable[str]) -> Callable[[pd.DataFrame], list[Cas
 
 def _ycbcr_beats_rgb(table: pd.DataFrame) -> list[Case]:
     gain = lead(table, "ycbcr")
-    return [Case(n, gain[n] > MARGIN, f"ycbcr {_signed(gain[n])}") for n in _OF_CHROMA]
+    return [Case(n, gain[n] > MARGIN, f"YCbCr {_signed(gain[n])}") for n in _OF_CHROMA]
 
 
 def _lab_sees_its_axes(table: pd.DataFrame) -> list[Case]:
@@ -107,7 +116,7 @@ def _lab_sees_its_axes(table: pd.DataFrame) -> list[Case]:
     for name in ("lab-a", "lab-b"):
         others = found.loc[name].drop("lab")
         lab, best = found.loc[name, "lab"], others.idxmax()
-        said = f"lab {lab:.3f}, the best other {best} {others[best]:.3f}"
+        said = f"CIELab {lab:.3f}, the best other {named(str(best))} {others[best]:.3f}"
         cases.append(Case(name, lab > others[best], said, abs(lab - others[best]) <= MARGIN))
     return cases
 
@@ -120,7 +129,8 @@ def _no_stack_beats_its_parts(table: pd.DataFrame) -> list[Case]:
     best = gains.idxmax(axis=1)
     values = {name: float(gains.loc[name, spec]) for name, spec in best.items()}
     return [
-        Case(str(n), value <= MARGIN, f"{best[n]} {_signed(value)}") for n, value in values.items()
+        Case(str(n), value <= MARGIN, f"{named(str(best[n]))} {_signed(value)}")
+        for n, value in values.items()
     ]
 
 
@@ -152,7 +162,7 @@ def control(table: pd.DataFrame) -> pd.DataFrame:
 def _only_the_label_is_seen(table: pd.DataFrame) -> list[Case]:
     found = control(table)
     return [
-        Case(str(spec), abs(row["lot"] - 0.5) <= 0.05 and row["label"] > 0.6,
+        Case(named(str(spec)), abs(row["lot"] - 0.5) <= 0.05 and row["label"] > 0.6,
              f"{row['lot']:.3f} by lot, {row['label']:.3f} as the label")
         for spec, row in found.iterrows()
     ]  # fmt: skip
@@ -253,7 +263,7 @@ def seen(table: pd.DataFrame) -> list[str]:
     stacks = found[list(STACKS)].max(axis=1) - found[list(SINGLE)].max(axis=1)
     learnt = found[LEARNT] - found[list(COLORSPACES)].max(axis=1)
     return [
-        f"The colour space matters most for {most}: {space} has a mean AUC of "
+        f"The colour space matters most for {most}: {named(str(space))} has a mean AUC of "
         f"{found.loc[most, space]:.3f}, RGB {found.loc[most, 'rgb']:.3f}; over all traces the best "
         f"single space is {gain.max(axis=1).clip(lower=0).mean():.3f} above RGB.",
         f"The best of five stacks is above the best of four single spaces by more than {MARGIN} "

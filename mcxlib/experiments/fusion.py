@@ -21,6 +21,7 @@ from mcxlib.evaluate.calibration import CLOSEST
 from mcxlib.evaluate.paired import delong, holm
 from mcxlib.evaluate.thresholds import best_threshold
 from mcxlib.experiments.detector_comparison import LEVEL, Scored
+from mcxlib.paper import shown
 
 PICKED = "best on validation"
 ALL = "mean of all"
@@ -240,7 +241,7 @@ def halves(scored: Scored, names: list[str], rounds: int = 200, seed: int = 0) -
 def halves_words(table: pd.DataFrame) -> list[str]:
     """What :func:`halves` says, a sentence a data set."""
     return [
-        f"{row.dataset}: the best of {row.detectors} on half of the videos has a BOSC of "
+        f"{shown(row.dataset)}: the best of {row.detectors} on half of the videos has a BOSC of "
         f"{100 * row.seen:.1f} % there and {100 * row.other:.1f} % on the other half; the mean of "
         f"all is {100 * row.average:.1f} %, and equal detectors would give a best one "
         f"{100 * row.simulated:.1f} points above it."

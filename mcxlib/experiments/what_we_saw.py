@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from mcxlib.paper import shown
+
 if TYPE_CHECKING:
     from mcxlib.explain import Agreement
 
@@ -51,7 +53,7 @@ def training(history: pd.DataFrame, margin: float | None, pairs: pd.DataFrame | 
     best = epochs.loc[epochs["val_auc"].idxmax()]
     said = [
         f"The total loss went from {first:.2f} to {last:.2f} (means of the first and last {window} "
-        f"of {len(history)} steps); validation AUC was highest in epoch {int(best['epoch'])}, "
+        f"of {len(history)} steps); validation AUC was highest in epoch {int(best['epoch']) + 1}, "
         f"{best['val_auc']:.3f}, and ended at {epochs['val_auc'].iloc[-1]:.3f}."
     ]
     if margin is None or "self_minus_other" not in history:
@@ -94,7 +96,7 @@ def cross(table: pd.DataFrame) -> list[str]:
     alike = sum(_overlapping(part) for part in parts.values())
     others = sum(len(part) - 1 for part in parts.values())
     said = ", ".join(
-        f"{name}: {best[name]}, {part.loc[best[name], 'auc_measured']:.3f} "
+        f"{shown(str(name))}: {best[name]}, {part.loc[best[name], 'auc_measured']:.3f} "
         f"({part.loc[best[name], 'auc_low']:.3f} to {part.loc[best[name], 'auc_high']:.3f})"
         for name, part in parts.items()
     )
@@ -143,8 +145,8 @@ def _equal_and_apart(cells: pd.DataFrame) -> list[str]:
     return [
         f"{same} of {len(rows)} rows {'reads' if same == 1 else 'read'} the same BOSC in all "
         f"columns, {one_side} because the threshold 0.5 leaves every score on one side.",
-        f"Ranking and threshold lie furthest apart for {apart['label']} on {apart['test_set']}: "
-        f"AUC {apart['auc_measured']:.3f}, BOSC {apart['bosc_measured']:.1f} %.",
+        f"Ranking and threshold lie furthest apart for {apart['label']} on "
+        f"{shown(apart['test_set'])}: AUC {apart['auc_measured']:.3f}, BOSC {apart['bosc_measured']:.1f} %.",
     ]
 
 
@@ -215,7 +217,7 @@ def study(compared: pd.DataFrame, seeds: int) -> list[str]:
         said.append(
             f"On the {where}, {int(lower.sum())} of {len(part)} variations have a lower AUC than "
             f"the paper's method on average over {seeds} {'seeds' if seeds > 1 else 'seed'}; "
-            f"{int(sure.sum())} differ to one side in every seed"
+            f"{int(sure.sum())} differ{'s' if sure.sum() == 1 else ''} to one side in every seed"
             + (" (one seed cannot show that)." if seeds == 1 else ".")
         )
     ranking = compared[(compared["variation"] == "no ranking") & (compared["metric"] == "auc")]

@@ -95,7 +95,9 @@ def differences(
     known = table.dropna(subset=["p"])
     n, kept_n = len(known), int((known["holm"] < 0.05).sum())
     ends = known.sort_values("estimate").iloc[[0, -1]] if n else known
-    said = " to ".join(f"{r.estimate:+.3f} ({r.label} on {r.dataset})" for r in ends.itertuples())
+    said = " to ".join(
+        f"{r.estimate:+.3f} ({r.label} on {shown(r.dataset)})" for r in ends.itertuples()
+    )
     alt = (
         f"{n} differences of {metric.upper()} to {reference} with 95 % intervals{of(source)}: "
         f"{said or 'none known'}; {kept_n} differ from 0 after Holm."
@@ -180,7 +182,7 @@ def halves(table: pd.DataFrame, source: str = "") -> Plate:
         table: of :func:`mcxlib.experiments.fusion.halves`.
         source: the data, for the mark under the axes.
     """
-    sets = list(table["dataset"])
+    sets = [shown(name) for name in table["dataset"]]
     heights = np.arange(len(sets))
     with style():
         figure = new_figure(6.4, 1.4 + 0.45 * len(sets))
@@ -203,7 +205,7 @@ def halves(table: pd.DataFrame, source: str = "") -> Plate:
         figure.legend(loc="outside upper center", ncols=2)
         mark(figure, source)
     said = "; ".join(
-        f"{r.dataset} {100 * r.seen:.1f} and {100 * r.other:.1f}, mean {100 * r.average:.1f}, "
+        f"{shown(r.dataset)} {100 * r.seen:.1f} and {100 * r.other:.1f}, mean {100 * r.average:.1f}, "
         f"by chance {100 * (r.average + r.simulated):.1f}"
         for r in table.itertuples()
     )

@@ -55,6 +55,12 @@ def shown(name: str) -> str:
     return re.sub(r"[^()+]+", lambda part: _SHOWN.get(part[0], part[0]), name)
 
 
+def shown_in(text: str) -> str:
+    """A sentence with the test sets under the names of :func:`shown`."""
+    text = re.sub(r"\bFakeAV\b", _SHOWN["FakeAV"], text)
+    return re.sub(r"\bCeleb-DF\b(-v2)?(?! v2)(?!\+\+)", _SHOWN["Celeb-DF"], text)
+
+
 def clean_label(label: str) -> str:
     """A printed row label without its reference number: ``"DCL [44]"`` -> ``"DCL"``."""
     return re.sub(r"\s*\[\d+\]", "", label).strip()

@@ -183,22 +183,27 @@ def _numbers(found: Cost) -> list[str]:
 
 
 def demo_table(runs: pd.DataFrame) -> Table:
-    """What the demonstration's own runs took, by their records."""
-    head = ["run", "steps", "training, s", "TFLOP", "GFLOP a second"]
+    """What the demonstration's own runs took, by their records; seeds and variations of a row are
+    added up."""
+    head = ["run", "runs", "steps of each", "training, s", "TFLOP", "GFLOP a second"]
     told = runs.dropna(subset=["seconds"])
-    return [
-        head,
-        *(
+    row = told["run"].str.partition("_seed")[0]
+    study = told["study"].where(told["study"] == "", ", study: " + told["study"])
+    lines = []
+    for name, part in told.groupby(row + study, sort=False):
+        seconds, done = part["seconds"].sum(), part["training"].sum(skipna=False)
+        steps = sorted({int(n) for n in part["steps"]})
+        lines.append(
             [
-                row.run,
-                f"{row.steps:,.0f}",
-                f"{row.seconds:.0f}",
-                "-" if row.training != row.training else f"{row.training:.3g}",
-                "-" if row.training != row.training else f"{1e3 * row.training / row.seconds:.3g}",
+                str(name),
+                str(len(part)),
+                f"{steps[0]:,}" + (f" to {steps[-1]:,}" if len(steps) > 1 else ""),
+                f"{seconds:.0f}",
+                "-" if done != done else f"{done:.3g}",
+                "-" if done != done else f"{1e3 * done / seconds:.3g}",
             ]
-            for row in told.itertuples()
-        ),
-    ]
+        )
+    return [head, *lines]
 
 
 def _markdown(table: Sequence[Sequence[str]]) -> str:
