@@ -163,8 +163,9 @@ def test_a_chance_of_nothing_is_refused():
 def test_the_page_on_the_papers_numbers_says_what_is_computed():
     text = " ".join((ROOT / "book/paper_numbers.md").read_text(encoding="utf-8").split())
     for row in paper.headline().itertuples():
+        where, row_label = paper.shown(row.test_set), re.escape(row.label)
         assert re.search(
-            rf"\| {paper.shown(row.test_set)} \| {re.escape(row.label)} \| {row.bosc} \| {row.other} \| "
+            rf"\| {where} \| {row_label} \| {row.bosc} \| {row.other} \| "
             rf"{row.other_bosc} \| {row.lead:g} \|",
             text,
         )

@@ -182,8 +182,8 @@ def points_words(table: pd.DataFrame) -> list[str]:
         worse = int((part["bosc_chosen"] < part["bosc_half"] - 1e-12).sum())
         said.append(
             f"{shown(str(dataset))}: mean BOSC of {len(part)} rows {half:.1f} % at 0.5, "
-            f"{chosen:.1f} % at the threshold chosen on validation videos ({better} rows higher, {worse} lower), "
-            f"{best:.1f} % at each row's best possible one."
+            f"{chosen:.1f} % at the threshold chosen on validation videos "
+            f"({better} rows higher, {worse} lower), {best:.1f} % at each row's best possible one."
         )
     return said
 
@@ -320,7 +320,8 @@ def calibration_words(table: pd.DataFrame) -> list[str]:
             better = int((both["ece_after"] < both["ece_before"]).sum())
             said.append(
                 f"{shown(str(dataset))}: mean calibration error "
-                f"{100 * both['ece_before'].mean():.1f} points before and {100 * both['ece_after'].mean():.1f} after; smaller in {better} of "
+                f"{100 * both['ece_before'].mean():.1f} points before and "
+                f"{100 * both['ece_after'].mean():.1f} after; smaller in {better} of "
                 f"{len(both)} rows."
             )
     without = table[table["temperature"].isna()].drop_duplicates("label")

@@ -146,7 +146,8 @@ def _equal_and_apart(cells: pd.DataFrame) -> list[str]:
         f"{same} of {len(rows)} rows {'reads' if same == 1 else 'read'} the same BOSC in all "
         f"columns, {one_side} because the threshold 0.5 leaves every score on one side.",
         f"Ranking and threshold lie furthest apart for {apart['label']} on "
-        f"{shown(apart['test_set'])}: AUC {apart['auc_measured']:.3f}, BOSC {apart['bosc_measured']:.1f} %.",
+        f"{shown(apart['test_set'])}: AUC {apart['auc_measured']:.3f}, "
+        f"BOSC {apart['bosc_measured']:.1f} %.",
     ]
 
 

@@ -205,7 +205,8 @@ def halves(table: pd.DataFrame, source: str = "") -> Plate:
         figure.legend(loc="outside upper center", ncols=2)
         mark(figure, source)
     said = "; ".join(
-        f"{shown(r.dataset)} {100 * r.seen:.1f} and {100 * r.other:.1f}, mean {100 * r.average:.1f}, "
+        f"{shown(r.dataset)} {100 * r.seen:.1f} and {100 * r.other:.1f}, "
+        f"mean {100 * r.average:.1f}, "
         f"by chance {100 * (r.average + r.simulated):.1f}"
         for r in table.itertuples()
     )
