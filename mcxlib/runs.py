@@ -19,12 +19,24 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from mcxlib.files import read_json, visible
 
 ASIDE = ".old"
 """Begins the suffix of a run that was put aside: ``.old-1``, ``.old-2``; ``.old`` of older code."""
+
+_REMEDY = "bring back the file, or train that run again in another folder"
+
+_RECORD: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("run_id", "finished"), str),
+    **dict.fromkeys(("commit", "processor", "device"), (str, NoneType)),
+    "format": int,
+    **dict.fromkeys(("steps", "seconds", "flop"), (int, float, NoneType)),
+    **dict.fromkeys(("recipe", "trained_on", "packages", "crop_contract"), dict),
+}
+"""Entries of a run's record that this program reads, where they are there."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +110,23 @@ class RunFolder:
         return self.provenance.is_file()
 
     def read_provenance(self) -> dict[str, Any] | None:
-        """The record of a finished run; None if it is not finished (or gone meanwhile)."""
+        """The record of a finished run; None if it is not finished (or gone meanwhile).
+
+        Raises:
+            ValueError: it cannot be read, or is not what a finished run writes; says in what.
+        """
         try:
-            return read_json(self.provenance)
+            record = read_json(self.provenance)
         except FileNotFoundError:
             return None
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{self.provenance} cannot be read ({error}); {_REMEDY}") from error
+        if not isinstance(record, dict):
+            raise ValueError(f"{self.provenance} is no record of a run; {_REMEDY}")
+        for name, kind in _RECORD.items():
+            if name in record and not isinstance(record[name], kind):
+                raise ValueError(f"{self.provenance}: {name} is not what it should be; {_REMEDY}")
+        return record
 
     def read_recipe(self) -> dict[str, Any] | None:
         """By what a finished run was made; None if that was not written down."""
@@ -115,12 +139,12 @@ class RunFolder:
             ValueError: it cannot be read.
         """
         try:
-            return json.loads(self.config.read_text(encoding="utf-8"))
+            stored = json.loads(self.config.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise ValueError(
-                f"{self.config} cannot be read ({error}); bring back the file, or train that run "
-                "again in another folder"
-            ) from error
+            raise ValueError(f"{self.config} cannot be read ({error}); {_REMEDY}") from error
+        if not isinstance(stored, dict):
+            raise ValueError(f"{self.config} is no configuration of a run; {_REMEDY}")
+        return stored
 
     def put_aside(self) -> Path:
         """Move the folder out of the way under the next free number; nothing is deleted."""

@@ -117,6 +117,14 @@ def test_two_different_runs_of_one_name_are_refused_before_anything_is_copied(tm
     assert not (tmp_path / "all").exists()
 
 
+@pytest.mark.parametrize("said", [{}, [], None, {"weights": "x"}])
+def test_scores_that_do_not_say_their_weights_are_refused(tmp_path, said):
+    run = make(tmp_path / "a")
+    write_json(run.scores("KoDF").with_suffix(".json"), said)
+    with pytest.raises(ValueError, match=r"mesonet_rgb_seed0 .*KoDF.json does not say of which"):
+        merging.merge([tmp_path / "a"], tmp_path / "all")
+
+
 def test_other_scores_of_the_same_weights_are_refused(tmp_path):
     make(tmp_path / "a")
     shutil.copytree(tmp_path / "a", tmp_path / "b")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from fuzz import broken
 from fuzz_readers import READERS, REFUSALS, card, once
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from test_merge import make
 
 from mcxlib import cli, weights
 from mcxlib.config import load
+from mcxlib.pipeline import merge as merging
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 99) | st.floats() | st.text(max_size=5),
@@ -84,3 +87,46 @@ def test_control_characters_of_a_name_do_not_reach_the_terminal(tmp_path, capsys
     assert r"\x1b[31mred\r.png" in said
     assert said.count("\n") == 1
     assert said.strip().isprintable()
+
+
+@given(data=st.data())
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_a_damaged_run_of_another_machine_is_merged_or_refused_by_name(data, tmp_path):
+    """One of its files cut, flipped, emptied, gone, a folder, or JSON with anything in it."""
+    given_, into = tmp_path / "given", tmp_path / "all"
+    for folder in (given_, into):
+        shutil.rmtree(folder, ignore_errors=True)
+    run = make(given_)
+    kept = make(given_, seed=1)
+    file = data.draw(st.sampled_from(sorted(f for f in run.path.rglob("*") if f.is_file())))
+    whole = file.read_bytes()
+    kind = data.draw(st.sampled_from(["broken", "gone", "folder", "other"]))
+    if kind == "broken":
+        rng = np.random.default_rng(data.draw(st.integers(0, 10**6)))
+        file.write_bytes(broken({file.suffix: whole}, rng)[1])
+    elif kind == "other" and file.suffix == ".json":
+        told = json.loads(whole)
+        *way, last = data.draw(st.sampled_from([w for w in places(told) if w]))
+        holder = told
+        for step in way:
+            holder = holder[step]
+        holder[last] = data.draw(JSON)
+        file.write_text(json.dumps(data.draw(st.sampled_from([told, [], None, 3]))))
+    else:
+        file.unlink()
+        if kind == "folder":
+            file.mkdir()
+    try:
+        found, refusal = merging.merge([given_], into), ""
+    except ValueError as error:
+        found, refusal = [], str(error)
+    if refusal:
+        assert run.run_id in refusal
+        assert not into.exists() or not [f for f in into.rglob("*") if f.is_file()]
+    else:
+        assert kept.run_id in {one.run for one in found if one.what == "merged"}
+    assert not list(into.rglob(".tmp-*"))

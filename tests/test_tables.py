@@ -989,6 +989,24 @@ def test_unreadable_and_incomplete_files(tmp_path):
         tables.closed_set(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "is no record of a run"),
+        ('{"trained_on": "x"}', "trained_on is not what it should be"),
+        ('{"seconds": "long"}', "seconds is not what it should be"),
+    ],
+)
+def test_a_damaged_record_of_a_run_is_named(tmp_path, record, said):
+    run = store(tmp_path, every())
+    (run / "provenance.json").write_text(record)
+    with pytest.raises(
+        ValueError, match=rf"mcx-api_rgb_seed0/provenance\.json:? {said}.*bring back"
+    ):
+        tables.write(tmp_path, tmp_path / "out")
+
+
 def test_a_run_that_was_put_aside_is_no_second_seed(tmp_path):
     store(tmp_path, every()).rename(tmp_path / "mcx-api_rgb_seed0.old")
     store(tmp_path, every()).rename(tmp_path / "mcx-api_rgb_seed0.old-1")

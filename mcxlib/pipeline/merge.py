@@ -173,8 +173,11 @@ def check(folder: RunFolder) -> dict[str, Any]:
         raise ValueError("its weights are of another training than its provenance")
     own = digest(folder.weights)
     for note in _notes(folder):
-        if read_json(note)["weights_sha256"] != own:
-            raise ValueError(f"{note.relative_to(folder.path)}: those scores are of other weights")
+        said, name = read_json(note), note.relative_to(folder.path)
+        if not isinstance(said, dict) or "weights_sha256" not in said:
+            raise ValueError(f"{name} does not say of which weights the scores are")
+        if said["weights_sha256"] != own:
+            raise ValueError(f"{name}: those scores are of other weights")
     return record
 
 
