@@ -265,7 +265,12 @@ def test_weights_of_faces_cut_otherwise_judge_and_say_so(tmp_path, xception):
     """Aligned by landmarks, or found by another detector: cut as near to it as there is a way."""
     torch.save(prefixed(xception, "backbone."), tmp_path / "xception_best.pth")
     torch.save(xception.state_dict(), tmp_path / "c23.pth")
-    for name, words in (("xception_best.pth", "aligned: by 81 landmarks"), ("c23.pth", "tracker")):
+    KerasMeso(False, seed=1, first=1).save(tmp_path / "Meso4_DF.h5", whole_model=False)
+    for name, words in (
+        ("xception_best.pth", "aligned: by 81 landmarks"),
+        ("c23.pth", "tracker"),
+        ("Meso4_DF.h5", "not known: detection, min probability, loose factor), here by MTCNN with"),
+    ):
         answer = judged(import_weights(tmp_path / name).path, tmp_path)
         assert answer.verdict, answer.reason
         (said,) = (line for line in answer.limitations if "cut otherwise" in line)

@@ -152,11 +152,7 @@ def limitations(
     )
     trained = card.crop_contract
     if otherwise := [n for n in CUT if n in trained and trained[n] != contract.get(n)]:
-        how = ", ".join(f"{n.replace('_', ' ')}: {trained[n]}" for n in otherwise)
-        lines.append(
-            f"The weights were trained on faces that were found or cut otherwise ({how}); their "
-            "scores may be worse here"
-        )
+        lines.append(_cut_otherwise(otherwise, trained, contract))
     if scale.false_alarms is None:
         lines.append(
             "How often real videos reach the threshold is not known: the card of the weights does "
@@ -194,6 +190,24 @@ def limitations(
     lines += [text for text in (seen.note, seen.problem) if text]
     lines += [f"Of the frames: {note}" for note in sorted(notes)]
     return tuple(lines)
+
+
+def _cut_otherwise(
+    names: Sequence[str], trained: Mapping[str, Any], here: Mapping[str, Any]
+) -> str:
+    """In what the faces that weights were trained on differ from those that are judged."""
+    # Here and not above: the package of weights is large.
+    from mcxlib.weights.known import UNKNOWN
+
+    told = [n for n in names if trained[n] not in (None, UNKNOWN)]
+    how = [f"{n.replace('_', ' ')}: {trained[n]}" for n in told]
+    if silent := [n.replace("_", " ") for n in names if n not in told]:
+        how.append(f"not known: {', '.join(silent)}")
+    return (
+        f"The weights were trained on faces that were found or cut otherwise ({'; '.join(how)}), "
+        f"here by {here.get('detector')} with crop rule {here.get('crop_rule')}; their scores may "
+        "be worse here"
+    )
 
 
 def next_steps(

@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from mcxlib import CLASSES
+from mcxlib.weights.known import UNKNOWN
 
 Tensors = Mapping[str, Tensor]
 _BINARY = ("real", "fake")
@@ -166,7 +167,7 @@ def _inception(block: int) -> tuple[str, ...]:
 
 
 _DLIB = {"detector": "dlib", "facenet_pytorch": None, "detection": None}
-_UNKNOWN_CROPS = {"min_probability": "not known", "frame_rule": "not known", "frame_count": None}
+_UNKNOWN_CROPS = {"min_probability": UNKNOWN, "frame_rule": UNKNOWN, "frame_count": None}
 _HALF = "mean and deviation 0.5"
 
 
@@ -180,10 +181,10 @@ def _mesonet(
         marks=(marks,),
         theirs=_mesonet_names(convolutions, norms),
         detector="mesonet",
-        settings={"variant": variant, "train_on": "not known"}
+        settings={"variant": variant, "train_on": UNKNOWN}
         | {"input_size": 256, "crop_size": 256},
         crops={"detector": "Viola and Jones, aligned by landmarks", "facenet_pytorch": None}
-        | {"detection": None, "loose_factor": "not known"}
+        | {"detection": None, "loose_factor": UNKNOWN}
         | _UNKNOWN_CROPS,
         normalisation="none: RGB in [0, 1]",
         **more,  # type: ignore[arg-type]
