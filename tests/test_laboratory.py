@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -17,7 +18,7 @@ from typer.testing import CliRunner
 from mcxlib import cli, figures
 from mcxlib.experiments import cam_truth, findings, probe, trace_cells, trace_nets
 from mcxlib.experiments import traces as study
-from mcxlib.experiments.each import each
+from mcxlib.experiments.each import each, one_thread
 from mcxlib.settings.matrix import COLORSPACES
 from mcxlib.synthetic.traces import TRACES, alter, faces
 
@@ -323,6 +324,18 @@ def test_the_networks_are_a_second_panel_beside_the_floor():
     assert "noise best in CIELab (0.90), RGB 0.60" in both.alt
     assert "seam best in rgb+lab (0.81)" in both.alt
     assert figures.heat(floor, {}, network=network.iloc[:0]).alt == figures.heat(floor, {}).alt
+
+
+def threads(_):
+    one_thread()
+    return torch.get_num_threads()
+
+
+def test_a_process_of_several_has_one_thread_and_the_main_one_keeps_its_own(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    own = torch.get_num_threads()
+    assert dict(each(threads, [(0,), (1,)], 2)) == {(0,): 1, (1,): 1}
+    assert threads(0) == own
 
 
 def test_tasks_in_processes_are_those_in_a_row():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
 
 Task = TypeVar("Task", bound=tuple)
@@ -16,13 +16,13 @@ def each(
 ) -> Iterator[tuple[Task, Result]]:
     """(task, what ``function(*task, *more)`` returned) as they are done; with one worker in order.
 
-    Processes begin anew (spawn), with one thread of torch each. Where one fails, or the caller is
-    stopped, what has not begun is dropped.
+    Processes begin anew (spawn). Where one fails, or the caller is stopped, what has not begun is
+    dropped. A task that computes with torch calls :func:`one_thread` first.
     """
     if workers < 2 or len(tasks) < 2:
         yield from ((task, function(*task, *more)) for task in tasks)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), _one_thread) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         waiting = {pool.submit(function, *task, *more): task for task in tasks}
         try:
             for future in as_completed(waiting):
@@ -32,8 +32,13 @@ def each(
             raise
 
 
-def _one_thread() -> None:
-    """As many processes with all cores each would only wait for one another."""
-    import os
+def one_thread() -> None:
+    """In one of several processes, one thread of torch: as many processes with all cores each would
+    mostly wait for one another. In the main process nothing changes.
 
-    os.environ["OMP_NUM_THREADS"] = "1"
+    The environment is too late for this: OpenMP may have read it already.
+    """
+    if parent_process() is not None:
+        import torch
+
+        torch.set_num_threads(1)

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from mcxlib.evaluate.metrics import auc
-from mcxlib.experiments.each import each
+from mcxlib.experiments.each import each, one_thread
 from mcxlib.experiments.findings import MARGIN
 from mcxlib.files import write_json
 from mcxlib.method import colorspace
@@ -86,6 +86,7 @@ def _key(name: str, seed: int) -> str:
 
 def of_trace(name: str, seed: int) -> list[dict[str, Any]]:
     """One trace and seed: a row a set of colour spaces."""
+    one_thread()
     about = {"trace": name, "seed": seed}
     return [about | {"colorspace": spec, "auc": trained(name, spec, seed)} for spec in COLORSPACES]
 

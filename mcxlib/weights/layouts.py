@@ -181,8 +181,7 @@ def _mesonet(
         marks=(marks,),
         theirs=_mesonet_names(convolutions, norms),
         detector="mesonet",
-        settings={"variant": variant, "train_on": UNKNOWN}
-        | {"input_size": 256, "crop_size": 256},
+        settings={"variant": variant, "train_on": UNKNOWN} | {"input_size": 256, "crop_size": 256},
         crops={"detector": "Viola and Jones, aligned by landmarks", "facenet_pytorch": None}
         | {"detection": None, "loose_factor": UNKNOWN}
         | _UNKNOWN_CROPS,
