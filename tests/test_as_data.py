@@ -1,6 +1,8 @@
 """Every study's numbers as rows of one table: a cell of each kind again from the stored files, by
 scikit-learn, SciPy and NumPy alone."""
 
+import hashlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -256,6 +258,11 @@ def test_traces_and_maps(stored, numbers):
     row = cell(numbers, table="traces", condition="noise", metric="auc")
     assert row["value"] == parts["noise, seed 0"][0]["auc"]
     assert (row["row"], row["strength"]) == ("lab", "2.5")
+    made_from = traces.made_from(traces.GRIDS["tiny"]).encode()
+    assert row["data_sha256"] == hashlib.sha256(made_from).hexdigest()
+    assert row[["run_ids", "protocol"]].tolist() == [
+        "traces/tiny", "trained on 6 drawn people, tested on 5 others"
+    ]  # fmt: skip
     maps = numbers[numbers["table"] == "maps"]
     rng = np.random.default_rng(60)
     drawn = rng.random((2, 3, 8, 9))  # networks, methods, crops, numbers

@@ -48,7 +48,7 @@ COLUMNS = {
     "n_real": "real samples, of one seed",
     "n_fake": "fake samples",
     "seeds": "the seeds behind it, by spaces",
-    "run_ids": "the runs behind it, by spaces",
+    "run_ids": "the runs behind it, by spaces; of single traces the grid, which is no run",
     "weights_sha256": "digests of their weights",
     "data_sha256": "digest of the list of what was scored",
     "code": "commits of the code that trained them",
