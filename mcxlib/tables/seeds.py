@@ -152,7 +152,8 @@ def words(table: pd.DataFrame, kept: bool) -> list[str]:
 
 def _first(part: pd.DataFrame) -> str:
     """The row with the highest AUC, or all that share it."""
-    return " and ".join(part.loc[part["auc"] == part["auc"].max(), "label"])
+    *most, last = part.loc[part["auc"] == part["auc"].max(), "label"]
+    return f"{', '.join(most)} and {last}" if most else str(last)
 
 
 def _days(table: pd.DataFrame) -> str:
