@@ -275,29 +275,27 @@ def _ends(part: pd.DataFrame, name: str) -> pd.Series:
 
 def shown(table: pd.DataFrame, by: str = "method") -> pd.DataFrame:
     """:func:`summary` to print, by network and ``by``: numbers beside their chance, a slash between
-    what a map has and what other images' maps have."""
+    what a map has and what other images' maps have; first what lies inside, and by how much that is
+    above chance."""
     found = summary(table, ("network", by)).reset_index()
-    pairs = {
-        "inside / others'": "share",
-        "pointing / others'": "pointing",
-        "deletion / others'": "deletion",
-        "insertion / others'": "insertion",
-    }
-    columns: dict[str, Any] = {
-        "network": found["network"],
-        by: found[by],
-        "maps": found["crops"],
-        "without": found["without"],
-        "cells": found["cells"].astype(int),
-        "flat map": _texts(found["area"]),
-    }
-    for head, name in pairs.items():
-        own, others = _texts(found[name]), _texts(found[f"{name}_of_others"])
-        columns[head] = [f"{a} / {b}" for a, b in zip(own, others, strict=True)]
+    with_evidence = (found["crops"] - found["without"]).astype(str)
+    maps = with_evidence.where(
+        found["without"] == 0, with_evidence + " of " + found["crops"].astype(str)
+    )
+    columns = {"network": found["network"], by: found[by], "maps": maps}
+    columns["flat map"] = _texts(found["area"])
+    columns["inside / others'"] = _beside(found, "share")
     for head, name in zip(("above a flat map", "above others'"), ABOVE, strict=True):
         parts = (_texts(found[f"{name}{end}"], "+.2f") for end in ("", "_low", "_high"))
         columns[head] = [f"{a} ({b} to {c})" for a, b, c in zip(*parts, strict=True)]
+    for name in ("pointing", "deletion", "insertion"):
+        columns[f"{name} / others'"] = _beside(found, name)
     return pd.DataFrame(columns)
+
+
+def _beside(found: pd.DataFrame, name: str) -> list[str]:
+    own, others = _texts(found[name]), _texts(found[f"{name}_of_others"])
+    return [f"{a} / {b}" for a, b in zip(own, others, strict=True)]
 
 
 def _texts(values: pd.Series, form: str = ".2f") -> list[str]:
