@@ -482,6 +482,15 @@ def test_what_another_seed_changes_is_said_and_kept(tmp_path):
         )
         assert row["auc_sd"] == pytest.approx(np.std(values, ddof=1))
         assert row["run_ids"].split()[1].endswith("_seed1")
+    of_api_net = [auc["api-net", seed] for seed in (0, 1, 2)]
+    sentence = seeds.of_row(found, "API-Net", False)
+    ends = re.match(
+        r"Another seed moves these: over the seeds 0, 1 and 2, its AUC is "
+        r"(0\.\d{3}) to (0\.\d{3}) on the closed set, ",
+        sentence,
+    ).groups()
+    assert [float(e) for e in ends] == pytest.approx([min(of_api_net), max(of_api_net)], abs=6e-4)
+    assert seeds.of_row(found, "MCX-API(RGB)", False) == ""
     said = seeds.words(found, kept=False)
     assert said[0].startswith("2 rows were trained with 3 seeds each: between the lowest")
     gaps = seeds.spread(found)
@@ -503,6 +512,7 @@ def test_what_another_seed_changes_is_said_and_kept(tmp_path):
         in (seeds.words(again, old)[0])
     )
     tables.write(tmp_path / "one", tmp_path / "later", None, kept)
+    assert "Another seed" not in (tmp_path / "later/headline.md").read_text()
     rows = pd.read_csv(tmp_path / "later/results.csv").query("table == 'seeds'")
     row = rows.query("row == 'API-Net' and test_set == 'KoDF' and metric == 'auc'").iloc[0]
     assert row["note"] == "kept: measured on 2026-01-03, commit abcdef0"
@@ -514,7 +524,7 @@ def test_what_another_seed_changes_is_said_and_kept(tmp_path):
         tmp_path / "out/seeds.md"
     ).read_text().replace(
         "each:",
-        "each, in a `make full` (2026-01-01, commit abcdef0 to 2026-01-03, commit abcdef0):",
+        "each, in a `make full` (2026-01-01 to 2026-01-03, commit abcdef0):",
     )
 
 

@@ -13,22 +13,23 @@ from mcxlib.tables.cost import cost
 from mcxlib.tables.stored import find_runs
 
 NOTHING_YET = "Nothing was measured yet."
-_ROW = "MCX-API(RGB)"
+ROW = "MCX-API(RGB)"
 
 
-def headline(closed: pd.DataFrame, cross: pd.DataFrame) -> str:
+def headline(closed: pd.DataFrame, cross: pd.DataFrame, seeds: str = "") -> str:
     """What the paper's first row came to, with its interval and the data it was measured on.
 
     Args:
         closed: what :func:`mcxlib.tables.closed_set` returned.
         cross: what :func:`mcxlib.tables.cross_dataset` returned.
+        seeds: of :func:`mcxlib.tables.seeds.of_row`: how far another seed moves it.
     """
     row = _measured(closed[closed["test_set"] == "Average"])
     if row.empty:
         return NOTHING_YET
     first = row.iloc[0]
     said = (
-        f"On {first['source']}, {_ROW} tells real frames from those of the four manipulations, of "
+        f"On {first['source']}, {ROW} tells real frames from those of the four manipulations, of "
         f"people it has not seen, with a BOSC of **{first['bosc_measured']:.1f} %**"
         f"{_interval(first, 'bosc', 1, ' %')} and an AUC of **{first['auc_measured']:.3f}**"
         f"{_interval(first, 'auc', 3, '')}, by frame."
@@ -42,11 +43,11 @@ def headline(closed: pd.DataFrame, cross: pd.DataFrame) -> str:
         )
         drawn = "drawn stand-ins of " if "synthetic" in str(first["source"]) else ""
         said += f" On {drawn}data sets it was not trained on, by video, its AUC is: {each}."
-    return said
+    return f"{said} {seeds}".rstrip()
 
 
 def _measured(table: pd.DataFrame) -> pd.DataFrame:
-    return table[(table["label"] == _ROW) & table["bosc_measured"].notna()]
+    return table[(table["label"] == ROW) & table["bosc_measured"].notna()]
 
 
 def _interval(cell: Mapping[str, Any] | pd.Series, name: str, digits: int, unit: str) -> str:

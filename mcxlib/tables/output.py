@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from mcxlib import paper
 from mcxlib.files import replacing, write_parquet, write_text
 from mcxlib.tables import kept, layout, results, seeds
 from mcxlib.tables.compare import (
@@ -20,7 +21,7 @@ from mcxlib.tables.compare import (
     overall,
 )
 from mcxlib.tables.cost import cost
-from mcxlib.tables.headline import headline, machine
+from mcxlib.tables.headline import ROW, headline, machine
 from mcxlib.tables.layout import NOTHING, Layout
 from mcxlib.tables.remarks import remarks
 from mcxlib.tables.stored import find_runs
@@ -251,7 +252,8 @@ def write(
     written += [_csv(Path(results_dir) / "results.csv", every)]
     written += [Path(results_dir) / "results.parquet"]
     write_parquet(written[-1], every)
-    said = {"headline": headline(tables[0], tables[2]), "machine": machine(runs_dir)}
+    how_far = seeds.of_row(moved, paper.row_key(ROW), old)
+    said = {"headline": headline(tables[0], tables[2], how_far), "machine": machine(runs_dir)}
     said["seeds"] = "\n".join(f"- {line}" for line in seeds.words(moved, old))
     written.append(_csv(Path(results_dir) / "seeds.csv", seeds.shown(moved)))
     for name, text in said.items():

@@ -150,6 +150,22 @@ def words(table: pd.DataFrame, kept: bool) -> list[str]:
     return said
 
 
+def of_row(table: pd.DataFrame, label: str, kept: bool) -> str:
+    """How far seeds move one row's AUC, in a sentence; "" where it has no several."""
+    found = spread(table[table["label"] == label]) if len(table) else table
+    if found.empty:
+        return ""
+    each = ", ".join(
+        f"{row.auc_least:.3f} to {row.auc_most:.3f} on "
+        + ("the closed set" if row.test_set == AVERAGE else paper.shown(row.test_set))
+        for row in found.itertuples()
+    )
+    where = f" (of a `make full`, {_days(table)})" if kept else ""
+    *most, last = found["seeds"].iloc[0].split()
+    seeds = f"{', '.join(most)} and {last}"
+    return f"Another seed moves these: over the seeds {seeds}{where}, its AUC is {each}."
+
+
 def _first(part: pd.DataFrame) -> str:
     """The row with the highest AUC, or all that share it."""
     *most, last = part.loc[part["auc"] == part["auc"].max(), "label"]
@@ -157,8 +173,11 @@ def _first(part: pd.DataFrame) -> str:
 
 
 def _days(table: pd.DataFrame) -> str:
-    made = sorted(set(table["made"]))
-    return made[0] if len(made) == 1 else f"{made[0]} to {made[-1]}"
+    """The first and the last day, and the commits."""
+    parts = table["made"].str.partition(", commit ")
+    days, commits = sorted(set(parts[0])), list(dict.fromkeys(parts[2]))
+    span = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+    return f"{span}, commit{'s' if len(commits) > 1 else ''} {' and '.join(commits)}"
 
 
 def numbers(table: pd.DataFrame, kept: bool) -> list[dict[str, Any]]:
