@@ -508,7 +508,7 @@ def test_what_another_seed_changes_is_said_and_kept(tmp_path):
     assert old
     pd.testing.assert_frame_equal(again, found.round({"bosc": 2, "auc": 4}), check_dtype=False)
     assert (
-        "in a `make full` (2026-01-01, commit abcdef0 to 2026-01-03, commit abcdef0)"
+        "in a `make full` (2026-01-01 to 2026-01-03, commit abcdef0)"
         in (seeds.words(again, old)[0])
     )
     tables.write(tmp_path / "one", tmp_path / "later", None, kept)
