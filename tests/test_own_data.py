@@ -227,7 +227,8 @@ def test_a_labelled_table_is_trained_on_with_the_classes_it_has(home, video, cap
     assert set(scores["video_id"]) == set(rows.loc[rows["split"] == "test", "video_id"])
     found = tables.further(paths.runs("paper"))
     assert found["dataset"].tolist() == [card.trained_on["dataset"]]
-    assert len(tables.write(paths.runs("paper"), home / "tables")) == 23
+    written = tables.write(paths.runs("paper"), home / "tables")
+    assert {"table1.csv", "further.csv"} <= {path.name for path in written}
     # The closed set of these data, as the notebooks show it; the paper's table has nothing of it.
     runs, name = paths.runs("paper"), card.trained_on["dataset"]
     closed, overall = tables.closed_set(runs, name), tables.overall(runs, name)
