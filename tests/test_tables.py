@@ -507,10 +507,7 @@ def test_what_another_seed_changes_is_said_and_kept(tmp_path):
     again, old = seeds.at_hand(tmp_path / "one", kept)
     assert old
     pd.testing.assert_frame_equal(again, found.round({"bosc": 2, "auc": 4}), check_dtype=False)
-    assert (
-        "in a `make full` (2026-01-01 to 2026-01-03, commit abcdef0)"
-        in (seeds.words(again, old)[0])
-    )
+    assert "in a `make full` (2026-01-01 to 2026-01-03)" in (seeds.words(again, old)[0])
     tables.write(tmp_path / "one", tmp_path / "later", None, kept)
     assert "Another seed" not in (tmp_path / "later/headline.md").read_text()
     rows = pd.read_csv(tmp_path / "later/results.csv").query("table == 'seeds'")
@@ -524,7 +521,7 @@ def test_what_another_seed_changes_is_said_and_kept(tmp_path):
         tmp_path / "out/seeds.md"
     ).read_text().replace(
         "each:",
-        "each, in a `make full` (2026-01-01 to 2026-01-03, commit abcdef0):",
+        "each, in a `make full` (2026-01-01 to 2026-01-03):",
     )
 
 
