@@ -155,7 +155,14 @@ def _finished(
         if measured[place] and key[1] in ("bosc", "auc"):
             _mark_best([row for label, row in body.items() if label in now], place, key, ends)
     marks, notes = _notes(dict(zip(laid_out[METHOD], laid_out[STATUS], strict=True)), cells)
-    rows = [[paper.shown(row[0]) + marks.get(row[0], ""), *row[1:]] for row in body.values()]
+    # A cell may break before the spread over seeds: on paper the table is as wide as the page.
+    rows = [
+        [
+            paper.shown(row[0]) + marks.get(row[0], ""),
+            *(cell.replace("±", " ±") for cell in row[1:]),
+        ]
+        for row in body.values()
+    ]
     return Layout((groups, columns), _grouped(rows), notes)
 
 
