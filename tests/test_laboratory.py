@@ -304,7 +304,7 @@ def test_networks_are_trained_once_and_said(nets, monkeypatch):
     assert "2 seeds, strength 3 of 5" in said
     assert "the floor's for 1 of 2 traces" in said
     assert "CIELab's for noise (0.820, RGB 0.520)" in said
-    assert "by more than 0.03 for 1 traces" in said
+    assert "by more than 0.03 for 1 of 2 traces" in said
     nets.make("demo", (0, 2), told=lambda _: None)
     assert len(trained) == 12 + 3 * 9
 

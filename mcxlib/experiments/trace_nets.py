@@ -134,7 +134,7 @@ def words(preset: str, floor: pd.DataFrame) -> str:
         f"single space is the floor's for {same} of {len(found)} traces; the largest lead over RGB "
         f"is {colorspace.label(str(best))}'s for {most} ({found.loc[most, best]:.3f}, RGB "
         f"{found.loc[most, 'rgb']:.3f}). A stack is above the best of its parts by more than "
-        f"{MARGIN} for {int((above > MARGIN).sum())} traces."
+        f"{MARGIN} for {int((above > MARGIN).sum())} of {len(found)} traces."
     )
 
 

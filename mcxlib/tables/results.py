@@ -60,7 +60,7 @@ COLUMNS = {
 }
 """Columns and what they hold."""
 
-BOOTSTRAP = "95 %: bootstrap over videos, at least the score interval of so many; or exact bound"
+BOOTSTRAP = "95 %: bootstrap over videos; with few errors at least a score interval; or exact bound"
 _LEVELS = {"Table 1": "frame", "Table 2": "frame", "Table 3": "video"}
 
 
