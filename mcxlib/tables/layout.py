@@ -217,7 +217,8 @@ def _notes(status: dict[str, str], cells: pd.DataFrame) -> tuple[dict[str, str],
             "Bold, of BOSC and AUC: the highest number of its column among those measured "
             "together, with its 95 % interval, which is about the choice of test videos: an exact "
             "bound where every decision was right, else a bootstrap, and where few errors were "
-            "seen at least the score interval of so many videos. Another seed may move a number further."
+            "seen at least the score interval of so many videos. "
+            "Another seed may move a number further."
         )
     empty = f"{NOTHING}: not printed in the paper, or not measured here"
     missing = [paper.shown(label) for label, text in status.items() if text == NOT_RUN]
