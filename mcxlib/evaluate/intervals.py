@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mcxlib.evaluate.checks import confidence
-from mcxlib.evaluate.newcombe import scarce, score_interval
 from mcxlib.evaluate.resampling import LEAST_DRAWS, LEAST_VIDEOS, METRICS, Sample, resampled
+from mcxlib.evaluate.score_intervals import scarce, score_interval
 
 __all__ = [
     "LEAST_DRAWS",
@@ -46,12 +46,12 @@ def video_interval(
     seed: int = 0,
 ) -> Interval:
     """The interval that tables show: :func:`mean_interval`'s, and where videos are scarce at least
-    :func:`mcxlib.evaluate.newcombe.score_interval`'s.
+    :func:`mcxlib.evaluate.score_intervals.score_interval`'s.
 
     A bootstrap over few videos, or near perfection, is too narrow: it scatters only what it has
     seen. A score interval is never narrower than the number of videos allows, but knows nothing of
-    how these scores scatter. Where :func:`mcxlib.evaluate.newcombe.scarce` says so, each end is the
-    outer one of the two. Where all videos are alike, the exact bound stands as it is.
+    how these scores scatter. Where :func:`mcxlib.evaluate.score_intervals.scarce` says so, each end
+    is the outer one of the two. Where all videos are alike, the exact bound stands as it is.
 
     Args, results and errors as :func:`mean_interval`; the kind is "score" if it moved an end.
     """

@@ -5,7 +5,13 @@ import pytest
 from scipy import stats
 
 from mcxlib import evaluate
-from mcxlib.evaluate.newcombe import auc_interval, mean_of_two, scarce, score_interval, wilson
+from mcxlib.evaluate.score_intervals import (
+    auc_interval,
+    mean_of_two,
+    scarce,
+    score_interval,
+    wilson,
+)
 
 
 @pytest.mark.parametrize("level", [0.8, 0.95])
