@@ -284,6 +284,14 @@ def test_the_page_is_made_of_files(tmp_path):
     assert len({line.count("|") for line in markdown}) == 1
 
 
+def test_runs_that_recorded_no_time_leave_a_head_alone():
+    nothing = pd.DataFrame(columns=["study", "run", "steps", "seconds", "training", "scoring"])
+    one = {"study": "", "run": "a_rgb_seed0", "steps": None, "seconds": None}
+    for runs in (nothing, pd.DataFrame([one], columns=nothing.columns)):
+        (head,) = page.demo_table(runs)
+        assert head[0] == "run"
+
+
 def test_the_page_says_of_memory_and_stores_what_its_tables_say():
     (_, paper), (_, million) = page._sizes()
     fits, not_so = page._cost(paper, page.CLUSTER), page._cost(million, page.CLUSTER)

@@ -187,7 +187,7 @@ def demo_table(runs: pd.DataFrame) -> Table:
     added up."""
     head = ["run", "runs", "steps of each", "training, s", "TFLOP", "GFLOP a second"]
     told = runs.dropna(subset=["seconds"])
-    row = told["run"].str.partition("_seed")[0]
+    row = told["run"].str.replace("_seed.*", "", regex=True)
     study = told["study"].where(told["study"] == "", ", study: " + told["study"])
     lines = []
     for name, part in told.groupby(row + study, sort=False):
