@@ -11,7 +11,9 @@ from tqdm import tqdm
 
 from benchmarks import flops
 from benchmarks.memory import training_bytes
+from mcxlib import detectors
 from mcxlib.config import RunConfig, load
+from mcxlib.detectors.clips import clip_of
 from mcxlib.engine.flops import count
 from mcxlib.engine.session import Step
 from mcxlib.files import write_text
@@ -29,22 +31,32 @@ COLUMNS = ("run", "images", "pixels", "image", "step", "frozen_step", "step_byte
 
 def row(of: matrix.Row) -> dict[str, object]:
     """One row at the preset ``paper``: on tensors without data where its operations exist for
-    those, else by computing a smaller batch, whose count is multiplied."""
+    those, else by computing a smaller batch, whose count is multiplied.
+
+    A detector of clips has its own size of input, and fewer clips than the preset has frames: what
+    is written is what a frame of the preset, at the preset's size, comes to.
+    """
     config = load("paper", **of.settings)
     train = config.train
     batch = train.categories * train.per_category
-    has_backbone = "backbone" in config.flat()
-    step = _step(config, batch, False)
+    usual = load("paper")
+    clip = clip_of(detectors.find(config.detector), config.model)
+    has_memory = "backbone" in config.flat() and clip.frames == 1
+    share, pixels = 1.0, train.input_size
+    if clip.frames > 1:
+        clips = 1 + (config.data.frame_count - clip.frames) // clip.stride
+        share, pixels = clips / usual.data.frame_count, usual.train.input_size
+    step = round(share * _step(config, batch, False))
     freezes = train.freeze_epochs > 0
     return {
         "run": of.run_id(0),
         "images": batch,
-        "pixels": train.input_size,
-        "image": _image(config),
+        "pixels": pixels,
+        "image": round(share * _image(config)),
         "step": step,
         # The preset's frozen epochs are like the others for a detector that freezes nothing.
-        "frozen_step": _step(config, batch, True) if freezes else step,
-        "step_bytes": training_bytes(config).total if has_backbone else 0,
+        "frozen_step": round(share * _step(config, batch, True)) if freezes else step,
+        "step_bytes": training_bytes(config).total if has_memory else 0,
         "parameters": parameters(config),
     }
 
@@ -62,7 +74,7 @@ def _image(config: RunConfig) -> int:
     except RuntimeError:  # an operation that does not exist without data
         model = build(config).eval()
         with torch.no_grad():
-            return count(lambda: model(torch.rand(1, 3, size, size)))
+            return count(lambda: model(torch.rand(flops.shape(config, 1, size))))
 
 
 def _step(config: RunConfig, batch: int, frozen: bool) -> int:
@@ -72,7 +84,7 @@ def _step(config: RunConfig, batch: int, frozen: bool) -> int:
     except RuntimeError:
         step = Step(build(config).train())
         labels = torch.arange(categories).repeat_interleave(FEW)
-        images = torch.rand(len(labels), 3, size, size)
+        images = torch.rand(flops.shape(config, len(labels), size))
         if parameters(config) > LARGE:
             # A convolution's two gradients take as many operations as it does, each.
             with torch.no_grad():

@@ -22,6 +22,7 @@ from mcxlib import CLASSES, detectors
 from mcxlib.config import RunConfig, load
 from mcxlib.detectors import dcl_views, together
 from mcxlib.detectors.base import Detector
+from mcxlib.detectors.clips import clip_of
 from mcxlib.engine import flops, schedule
 from mcxlib.weights import build
 
@@ -95,11 +96,37 @@ def _dcl(model: Any) -> Bare:
     return Bare(model.encoder.backbone, 3, _backbone(model))
 
 
+class _OfClips(nn.Module):
+    """A network of clips that takes the frames of one side by side: (B, T C, S, S) -> (B, D)."""
+
+    def __init__(self, network: nn.Module, frames: int, grey: bool) -> None:
+        super().__init__()
+        self.network, self.frames, self.grey = network, frames, grey
+
+    def forward(self, planes: Tensor) -> Tensor:
+        if self.grey:
+            return self.network(planes).mean(1)
+        clips = planes.unflatten(1, (self.frames, -1)).transpose(1, 2)
+        return self.network(clips).mean((2, 3, 4))
+
+
+def _ftcn(model: Any) -> Bare:
+    frames = model.settings.clip_frames
+    return Bare(_OfClips(model.backbone, frames, False), 3 * frames, "its temporal network")
+
+
+def _lipforensics(model: Any) -> Bare:
+    frames = model.settings.clip_frames
+    return Bare(_OfClips(model.backbone, frames, True), frames, "its network of frames, on grey")
+
+
 _BARE: dict[str, Callable[[Any], Bare]] = {
     "bayar": _bayar,
     "cozzolino": _cozzolino,
     "dcl": _dcl,
     "f3-net": _f3_net,
+    "ftcn": _ftcn,
+    "lipforensics": _lipforensics,
     "mesonet": _mesonet,
 }
 
@@ -156,14 +183,25 @@ def config_of(name: str) -> RunConfig:
     return load("demo", detector=name, precision="32-true")
 
 
+def _side(config: RunConfig) -> int:
+    """Of what the network sees, in pixels."""
+    own = (getattr(config.model, name, 0) for name in ("side", "shown"))
+    return next(filter(None, own), config.train.input_size)
+
+
+def _frames(config: RunConfig) -> int:
+    return clip_of(detectors.find(config.detector), config.model).frames
+
+
 def training(name: str, settings: Settings) -> Pair:
     """One training step of a detector, and of its bare network, on batches of the same size."""
     config = config_of(name)
     train, model = config.train, config.model
     count = 6 if settings.quick else train.categories * train.per_category
     # A view of SupCon's is smaller than the image: two of them are its step.
-    side = getattr(model, "view_side", 0) or getattr(model, "side", 0) or train.input_size
-    images, labels = steps.batch(steps.Size(count, train.input_size, 0), settings.seed)
+    side = getattr(model, "view_side", 0) or _side(config)
+    size = steps.Size(count, train.input_size, 0)
+    images, labels = steps.batch(size, settings.seed, _frames(config))
     found = bare(build(config))
     plain = _Plain(found, side, len(CLASSES)).to(settings.device, memory_format=torch.channels_last)
     planes = _planes(found, count, side, settings)
@@ -178,12 +216,13 @@ def training(name: str, settings: Settings) -> Pair:
 def scoring(name: str, settings: Settings) -> Pair:
     """The score of one image from its bytes, and the bare network's output for it."""
     config = config_of(name)
-    side = getattr(config.model, "side", 0) or config.train.input_size
+    side = _side(config)
     model = build(config).to(settings.device).eval()
     found = bare(build(config))
     plain = _Plain(found, side, len(CLASSES)).to(settings.device, memory_format=torch.channels_last)
     plain.eval()
-    image = steps.batch(steps.Size(3, config.train.input_size, 0), settings.seed)[0][:1]
+    size = steps.Size(3, config.train.input_size, 0)
+    image = steps.batch(size, settings.seed, _frames(config))[0][:1]
     planes = _planes(found, 1, side, settings)
 
     @torch.inference_mode()

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import torch
 
+from mcxlib import detectors
 from mcxlib.config import RunConfig
+from mcxlib.detectors.clips import clip_of
 from mcxlib.engine.flops import count
 from mcxlib.engine.session import Step
 from mcxlib.weights import build
 
-__all__ = ["count", "inference", "training_step"]
+__all__ = ["count", "inference", "shape", "training_step"]
 
 
-def _empty(images: int, size: int) -> torch.Tensor:
-    return torch.empty(images, 3, size, size, device="meta")
+def shape(config: RunConfig, items: int, size: int) -> tuple[int, ...]:
+    """Of so many images, or clips, as the detector of ``config`` takes them."""
+    frames = clip_of(detectors.find(config.detector), config.model).frames
+    return (items, *([frames] if frames > 1 else []), 3, size, size)
+
+
+def _empty(config: RunConfig, images: int, size: int) -> torch.Tensor:
+    return torch.empty(shape(config, images, size), device="meta")
 
 
 def training_step(config: RunConfig, images: int, size: int, *, frozen: bool = False) -> int:
@@ -27,7 +35,7 @@ def training_step(config: RunConfig, images: int, size: int, *, frozen: bool = F
     model.freeze(frozen)
     step = Step(model)
     labels = torch.empty(images, dtype=torch.int64, device="meta")
-    return count(lambda: step(_empty(images, size), labels)["total"].backward())
+    return count(lambda: step(_empty(config, images, size), labels)["total"].backward())
 
 
 def inference(config: RunConfig, images: int, size: int) -> int:
@@ -35,4 +43,4 @@ def inference(config: RunConfig, images: int, size: int) -> int:
     with torch.device("meta"):
         model = build(config).eval()
     with torch.no_grad():
-        return count(lambda: model(_empty(images, size)))
+        return count(lambda: model(_empty(config, images, size)))

@@ -51,13 +51,14 @@ def paper_config(settings: Settings, spec: str = SPEC) -> RunConfig:
     return load("paper", colorspace=spec, precision="32-true", **small)
 
 
-def batch(size: Size, seed: int) -> tuple[Tensor, Tensor]:
-    """Images uint8 (B, 3, S, S) in channels-last memory, as a loader yields them, and labels."""
+def batch(size: Size, seed: int, frames: int = 1) -> tuple[Tensor, Tensor]:
+    """Images uint8 (B, 3, S, S), or clips (B, T, 3, S, S), in channels-last memory, as a loader
+    yields them, and labels."""
     generator = torch.Generator().manual_seed(seed)
-    shape = (size.images, size.pixels, size.pixels, 3)
+    shape = (size.images, *([frames] if frames > 1 else []), size.pixels, size.pixels, 3)
     images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
     labels = torch.arange(CLASSES_A_BATCH).repeat_interleave(size.images // CLASSES_A_BATCH)
-    return images.permute(0, 3, 1, 2), labels
+    return images.movedim(-1, -3), labels
 
 
 def project_step(

@@ -16,6 +16,7 @@ from mcxlib import CLASSES, detectors, paper
 from mcxlib.catalogue import catalogue
 from mcxlib.config import load
 from mcxlib.detectors.base import Detector
+from mcxlib.detectors.clips import ClipDetector, clip_of
 
 NAMES = list(detectors.modules())
 PRINTED = set(pd.concat([paper.table1(), paper.table2(), paper.table3()])["key"])
@@ -29,11 +30,18 @@ def small(name: str, seed: int = 0, classes: tuple[str, ...] = CLASSES, **more):
     return detectors.build(name, classes, **config.model.model_dump())
 
 
-def batch(seed: int = 0, size: int = SIZE) -> tuple[torch.Tensor, torch.Tensor]:
-    """Three classes of four images; a class is one bright corner more or less."""
+def batch(name: str, seed: int = 0, size: int = SIZE) -> tuple[torch.Tensor, torch.Tensor]:
+    """Three classes of four images, or clips; a class is one bright corner more or less, or every
+    second frame brighter."""
     generator = torch.Generator().manual_seed(seed)
-    images = torch.rand(12, 3, size, size, generator=generator) * 0.4
     labels = torch.arange(3).repeat_interleave(4)
+    frames = clip_of(detectors.find(name), load("test", detector=name).model).frames
+    if frames > 1:
+        clips = torch.rand(12, frames, 3, size, size, generator=generator) * 0.4
+        for clip, label in zip(clips, labels.tolist(), strict=True):
+            clip[label % 2 :: 2] += 0.5 * (label > 0)
+        return clips, labels
+    images = torch.rand(12, 3, size, size, generator=generator) * 0.4
     for image, label in zip(images, labels.tolist(), strict=True):
         image[:, : size // 2, size // 2 * (label > 1) :][:, :, : size // 2] += 0.5 * (label > 0)
     return images.contiguous(memory_format=torch.channels_last), labels
@@ -41,7 +49,7 @@ def batch(seed: int = 0, size: int = SIZE) -> tuple[torch.Tensor, torch.Tensor]:
 
 def steps(model, count: int) -> list[float]:
     """Losses of ``count`` steps of SGD on one batch, dropout drawn from the step's number."""
-    images, labels = batch()
+    images, labels = batch(model.name)
     optimizer = SGD([p for group in model.groups() for p in group], 0.01, momentum=0.9)
     model.train()
     losses = []
@@ -67,7 +75,7 @@ def listed():
 class TestEveryDetector:
     def test_shapes_and_a_batch_of_one(self, name):
         model = small(name).eval()
-        images, _ = batch()
+        images, _ = batch(name)
         with torch.no_grad():
             logits = model(images)
             alone = model(images[:1])
@@ -77,7 +85,7 @@ class TestEveryDetector:
 
     def test_evaluation_gives_the_same_twice_and_keeps_no_state(self, name):
         model = small(name).eval()
-        images, _ = batch()
+        images, _ = batch(name)
         before = {k: v.clone() for k, v in model.state_dict().items()}
         with torch.no_grad():
             assert torch.equal(model(images), model(images))
@@ -86,7 +94,7 @@ class TestEveryDetector:
     def test_scores_are_probabilities_of_fake(self, name):
         model = small(name).eval()
         with torch.no_grad():
-            logits = model(batch()[0])
+            logits = model(batch(name)[0])
         log_p = model.log_probabilities(logits)
         assert log_p.shape == (12, 2)
         np.testing.assert_allclose(log_p.double().exp().sum(1), 1, atol=1e-5)
@@ -103,7 +111,7 @@ class TestEveryDetector:
         model = small(name)
         losses = steps(model, 60)
         assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
-        images, labels = batch()
+        images, labels = batch(name)
         # With the batch's own statistics: 60 steps are too few for BatchNorm's running ones.
         for module in model.modules():
             if isinstance(module, nn.Dropout):
@@ -114,7 +122,7 @@ class TestEveryDetector:
 
     def test_named_losses(self, name):
         model = small(name)
-        losses = model.losses(*batch())
+        losses = model.losses(*batch(name))
         assert {value.shape for value in losses.values()} == {torch.Size([])}
         assert losses["total"].requires_grad
         assert len(losses) > 1, "the parts of a loss, or its own name"
@@ -123,7 +131,7 @@ class TestEveryDetector:
         """State and optimiser through a file in the middle: bit for bit."""
         whole = small(name)
         expected = steps(whole, 20)
-        images, labels = batch()
+        images, labels = batch(name)
         first = small(name)
         optimizer = SGD([p for g in first.groups() for p in g], 0.01, momentum=0.9)
 
@@ -156,7 +164,7 @@ class TestEveryDetector:
 
     def test_memory_order_does_not_matter(self, name):
         model = small(name).eval()
-        images, _ = batch()
+        images, _ = batch(name)
         with torch.no_grad():
             inner = model(images)
             plain = model.to(memory_format=torch.contiguous_format)(images.contiguous())
@@ -164,7 +172,7 @@ class TestEveryDetector:
 
     def test_half_precision_is_finite_and_close(self, name):
         model = small(name).eval()
-        images, labels = batch()
+        images, labels = batch(name)
         with torch.no_grad():
             exact = model.fake_score(model(images))
             with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -187,6 +195,9 @@ class TestEveryDetector:
         ],
     )
     def test_wrong_images_are_refused_by_name(self, name, images, message):
+        if issubclass(detectors.find(name), ClipDetector):
+            images = images[:, None].expand(-1, 8, *images.shape[1:])
+            message = message.replace("(B, 3", "(B, 8, 3")
         with pytest.raises(ValueError, match=f"{name}.*{message}"):
             small(name).eval()(images)
 
@@ -208,7 +219,7 @@ class TestEveryDetector:
         seen = []
         layer.register_forward_hook(lambda *a: seen.append(a[-1].shape))
         with torch.no_grad():
-            model(batch()[0])
+            model(batch(name)[0])
         assert len(seen) == 1
         assert len(seen[0]) == 4
         assert min(seen[0][2:]) > 1
@@ -234,7 +245,7 @@ class TestEveryDetector:
 
     def test_two_classes_are_enough(self, name):
         model = small(name, classes=("real", "fake"))
-        images, labels = batch()
+        images, labels = batch(name)
         assert model.losses(images, labels.clamp(max=1))["total"].isfinite()
         with torch.no_grad():
             assert model.eval().fake_score(model(images)).shape == (12,)

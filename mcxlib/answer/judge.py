@@ -32,6 +32,7 @@ from mcxlib.data.faces.contract import LOOSE_FACTOR, MIN_FACE, MIN_PROBABILITY
 from mcxlib.data.faces.crop import crop_face
 from mcxlib.data.faces.finder import FaceFinder
 from mcxlib.data.video import scenes
+from mcxlib.detectors.clips import clip_of
 from mcxlib.engine.folding import folded
 from mcxlib.files import digest
 from mcxlib.weights import Loaded
@@ -162,6 +163,13 @@ class Judge:
     ) -> None:
         self.options = options or Options()
         self.network = weights.load(Path(weights_file))
+        clip = clip_of(type(self.network.model), self.network.config.model)
+        if clip.frames > 1:
+            raise ValueError(
+                f"{weights_file} judges clips of {clip.frames} frames, and detect judges single "
+                "frames: put the videos into a folder and use mcx score --dataset, or take the "
+                "weights of a detector of images"
+            )
         self.scoring = self.network._replace(model=folded(self.network.model))
         self.contract = self._contract(Path(weights_file))
         self.scale = verdict.scale(self.network.card)

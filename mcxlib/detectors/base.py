@@ -58,6 +58,8 @@ class Detector(nn.Module):
     licence: ClassVar[str] = ""
     """Of the reference implementation, of which facts are used and no code."""
     frames_per_item: ClassVar[int] = 1
+    """Consecutive frames that the published network judges at once; more than 1 only for one of
+    :mod:`.clips`."""
     video_rule: ClassVar[str] = "mean"
     """How the publication makes a video's score of its frames', one of
     :data:`mcxlib.evaluate.videos.REDUCTIONS`."""

@@ -28,7 +28,9 @@ from torch import Tensor
 
 from mcxlib.config import RunConfig
 from mcxlib.data.crops import dataset as crops
+from mcxlib.data.crops.clips import clips
 from mcxlib.detectors.base import Detector
+from mcxlib.detectors.clips import clip_of
 from mcxlib.engine import flops, memory
 from mcxlib.files import clear_partial, read_json, write_json, write_parquet
 
@@ -77,7 +79,8 @@ def score_rows(
     progress: Callable[[int, int], None] | None = None,
     parts: Parts | None = None,
 ) -> pd.DataFrame:
-    """``fake_score``, and p_real, p_DF, ... where the detector has them, for every row of crops.
+    """``fake_score``, and p_real, p_DF, ... where the detector has them, for every row of crops, or
+    for every clip of them, under its first frame.
 
     The model is put into evaluation mode for the call and back into the mode it was in. The table's
     ``attrs["flop"]`` is its arithmetic, counted at the first batch and NaN if there was none left.
@@ -108,14 +111,16 @@ def score_rows(
         raise ValueError(
             f"unknown precision {precision!r}; valid: {', '.join(map(repr, memory.AUTOCAST))}"
         )
-    rows = rows.reset_index(drop=True)
+    clip = clip_of(type(model), model.settings)
+    found = clips(rows.reset_index(drop=True), *clip)
+    rows, group = found.rows, max(1, GROUP // clip.frames)
     columns = _columns(model)
     values = np.full((len(rows), len(columns)), np.nan)
     starts = list(range(0, len(rows), PART_ROWS))
     if parts is not None:
         starts = _restore(parts, _recipe(rows, parts, columns, precision, device), starts, values)
 
-    read = -(-max(1, batch_size) // GROUP) * GROUP
+    read = -(-max(1, batch_size // clip.frames) // group) * group
     batches = [
         list(range(first, min(first + read, start + PART_ROWS, len(rows))))
         for start in starts
@@ -128,16 +133,16 @@ def score_rows(
     done = len(rows) - sum(map(len, batches))
     of_group = math.nan
     full = (
-        f"{device} has no memory left for {GROUP} crops of {config.train.input_size} px in "
+        f"{device} has no memory left for {group} crops of {config.train.input_size} px in "
         f"{precision}; score with precision='bf16-mixed', on another device, or on the CPU"
     )
     try:
         for indices, (images, _) in zip(batches, loader, strict=True):
             first = math.isnan(of_group)
             with memory.explained(full), flops.counting() if first else nullcontext() as total:
-                values[indices] = outputs(model, images, device, precision)
+                values[indices] = outputs(model, images, device, precision, group)
             if total:
-                of_group = total() / -(-len(indices) // GROUP)
+                of_group = total() / -(-len(indices) // group)
             done += len(indices)
             last = indices[-1] + 1
             if parts is not None and (last % PART_ROWS == 0 or last == len(rows)):
@@ -151,7 +156,8 @@ def score_rows(
     table = rows[[c for c in COLUMNS if c in rows]].copy()
     for i, name in enumerate(columns):
         table[name] = values[:, i] if name == "fake_score" else values[:, i].astype(np.float32)
-    table.attrs["flop"] = of_group * -(-len(rows) // GROUP)
+    table.attrs["flop"] = of_group * -(-len(rows) // group)
+    table.attrs["clips"] = found.words()
     if parts is not None:
         shutil.rmtree(parts.folder, ignore_errors=True)
     return table
@@ -193,8 +199,9 @@ def _columns(model: Detector) -> list[str]:
 def outputs(
     model: Detector, images: Tensor, device: torch.device, precision: str, group: int = GROUP
 ) -> np.ndarray:
-    """Images, uint8 (B, 3, H, W), of a model in evaluation mode -> float64 (B, 1 + C): the score of
-    fake, and the probabilities of the classes where the detector has them (else C is 0).
+    """Images, uint8 (B, 3, H, W), or clips, of a model in evaluation mode -> float64 (B, 1 + C):
+    the score of fake, and the probabilities of the classes where the detector has them (else C is
+    0).
 
     The network gets ``group`` images at once, which decides the memory it takes.
     """
@@ -214,12 +221,13 @@ def _grouped(
     precision: str,
     group: int = GROUP,
 ) -> Tensor:
-    """``function`` of uint8 images (B, 3, H, W), computed in groups of one size: float32, on the
-    CPU."""
+    """``function`` of uint8 images (B, 3, H, W), or clips, computed in groups of one size: float32,
+    on the CPU."""
     missing = -len(images) % group
     if missing:
         images = torch.cat([images, images.new_zeros(missing, *images.shape[1:])])
-        images = images.contiguous(memory_format=torch.channels_last)
+        if images.ndim == 4:
+            images = images.contiguous(memory_format=torch.channels_last)
     images = images.to(device, non_blocking=True)
     dtype = memory.AUTOCAST[precision]
     with torch.autocast(device.type, dtype=dtype) if dtype else nullcontext():

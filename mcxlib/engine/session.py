@@ -24,13 +24,15 @@ import torch
 from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 
-from mcxlib import CLASSES, provenance, weights
+from mcxlib import CLASSES, detectors, provenance, weights
 from mcxlib.config import RunConfig
 from mcxlib.data.crops import dataset as crops
+from mcxlib.data.crops.clips import clips
 from mcxlib.data.crops.rows import fingerprint
 from mcxlib.data.datasets import shared_identities
 from mcxlib.detectors import backbones
 from mcxlib.detectors.base import Detector
+from mcxlib.detectors.clips import clip_of
 from mcxlib.engine import flops, memory, processes, schedule
 from mcxlib.engine.hardware import Hardware, deterministic
 from mcxlib.engine.history import Diverged, History
@@ -94,7 +96,8 @@ class Step(nn.Module):
         masks: Tensor | None = None,
         known: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """(B, 3, H, W), uint8 or floating point in [0, 1], and (B,) int64 -> scalars by name.
+        """(B, 3, H, W), or clips of them, uint8 or floating point in [0, 1], and (B,) int64 ->
+        scalars by name.
 
         With masks, uint8 (B, 1, H, W), and which are known, bool (B,), for a detector that uses
         them.
@@ -157,7 +160,13 @@ class Session:
         )
         self._has_slow_part = len(self.model.groups()) > 1
         self.precision = self.fabric.strategy.precision
-        rows = self.data.part("train").reset_index(drop=True)
+        found = clips(
+            self.data.part("train").reset_index(drop=True),
+            *clip_of(detectors.find(config.detector), config.model),
+        )
+        rows = found.rows
+        if self.crew.rank == 0 and (words := found.words()):
+            print(f"{config.run_id}: {words}", file=sys.stderr)
         self.dataset = crops.CropDataset(
             rows,
             self.data.folder,
@@ -549,7 +558,8 @@ class Session:
 def batch_sampler(
     config: RunConfig, rows: pd.DataFrame, classes: int, rank: int = 0, world_size: int = 1
 ) -> BalancedBatchSampler:
-    """The batches that ``config`` asks for, of the training rows; errors as the samplers'."""
+    """The batches that ``config`` asks for, of the training rows, or clips; errors as the
+    samplers'."""
     train = config.train
     labels = rows["class_index"].to_numpy()
     categories, each = min(train.categories, classes), train.per_category

@@ -10,8 +10,10 @@ from typing import Any
 from mcxlib import config as configs
 from mcxlib import detectors, runs
 from mcxlib.config import RunConfig
+from mcxlib.data.crops.clips import clips
 from mcxlib.data.crops.rows import fingerprint
 from mcxlib.data.faces import contract as contracts
+from mcxlib.detectors.clips import clip_of
 from mcxlib.engine import fit as engine
 from mcxlib.engine import guard, processes
 from mcxlib.engine.session import batch_sampler
@@ -196,5 +198,6 @@ def _say_masks(config: RunConfig, folder: Path, fakes: int, with_masks: int) -> 
 def _check(config: RunConfig, training: engine.TrainingData) -> None:
     """All that the data alone can be refused for, before anything on disk is touched."""
     guard.check(config, training.rows)
-    rows = training.part("train").reset_index(drop=True)
+    clip = clip_of(detectors.find(config.detector), config.model)
+    rows = clips(training.part("train").reset_index(drop=True), *clip).rows
     batch_sampler(config, rows, len(training.classes), world_size=processes.expected())

@@ -133,6 +133,7 @@ def _score(
                 videos_left_out=videos_left_out(manifest, crops, rows),
                 video_rule=detectors.find(config.detector).video_rule,
                 flop=_known(table.attrs["flop"]),
+                clips=table.attrs["clips"],
             )
             if rows["split"].eq("test").any() and at.name == card.trained_on.get("dataset"):
                 _store_features(config, folder, rows, at)
@@ -182,6 +183,8 @@ def compute(
             progress=show,
             parts=Parts(path.with_name(f"{path.stem}.parts"), made_from),
         )
+    if words := table.attrs["clips"]:
+        print(f"{config.run_id} on {at.name}: {words}", file=sys.stderr)
     return table, model.score_kind
 
 

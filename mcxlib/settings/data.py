@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class DataConfig(BaseModel):
@@ -37,12 +37,21 @@ class DataConfig(BaseModel):
         description="exact: MTCNN on every whole frame, as the released code; tracked: faces are "
         "followed from frame to frame",
     )
-    crop_rule: Literal["loose", "authors", "seferbekov", "whole"] = Field(
+    crop_rule: Literal["loose", "authors", "seferbekov", "aligned", "whole"] = Field(
         "loose",
         description="sec. 4.1: loose crop; seferbekov: the box and a third more on each side, "
-        "not square; whole: frames that are crops already",
+        "not square; aligned: eyes, nose and mouth in the same place in all frames, for clips; "
+        "whole: frames that are crops already",
     )
     crop_size: int = Field(512, ge=32, description="sec. 4.1: 512 px stored")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DataConfig:
+        if self.crop_rule == "aligned" and self.faces == "all":
+            raise ValueError(
+                "crop_rule aligned follows one face through a video: set faces to largest"
+            )
+        return self
 
 
 CROP_FIELDS = (

@@ -1,7 +1,8 @@
 """A network of this project -> a file that other programs run: ONNX, or PyTorch's exported program.
 
 Colour conversion and normalisation are inside. The input is what :meth:`Detector.forward` takes:
-(B, 3, H, W), float32 RGB in [0, 1], of the size the network was trained on, any number of images.
+(B, 3, H, W), or clips (B, T, 3, H, W), float32 RGB in [0, 1], of the size the network was trained
+on, any number of them.
 The outputs are ``fake_score`` (B,), larger is more likely fake, and ``probabilities`` (B, classes);
 a detector that only tells real from fake has two.
 """
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from mcxlib.detectors.base import Detector
+from mcxlib.detectors.clips import clip_of
 from mcxlib.files import digest, replacing
 from mcxlib.weights.card import Card
 from mcxlib.weights.format import load
@@ -45,7 +47,8 @@ class Scorer(nn.Module):
         self.detector = detector
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, H, W) RGB in [0, 1] -> score of fake (B,) and probabilities (B, K), float32."""
+        """(B, 3, H, W), or clips, RGB in [0, 1] -> score of fake (B,) and probabilities (B, K),
+        float32."""
         logits = self.detector(images)
         probabilities = self.detector.class_probabilities(logits)
         if probabilities is None:
@@ -81,8 +84,9 @@ def export(weights: Path, to: str, output: Path) -> dict[str, Any]:
     model, _, card = load(weights)
     about = _about(model, card, weights)
     scorer = Scorer(model).eval()
-    size = about["input"]["size"]
-    images = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    size, frames = about["input"]["size"], about["input"]["frames"]
+    shape = (2, *([frames] if frames > 1 else []), 3, size, size)
+    images = torch.rand(*shape, generator=torch.Generator().manual_seed(0))
     try:
         program = _traced(scorer, images)
         with replacing(output) as temporary:
@@ -121,6 +125,7 @@ def _require_onnx() -> None:
 
 def _about(model: Detector, card: Card, weights: Path) -> dict[str, Any]:
     has_classes = model.class_probabilities(torch.zeros(1, _outputs(model))) is not None
+    frames = clip_of(type(model), model.settings).frames
     return {
         "format": 1,
         "card": card.model_dump(mode="json"),
@@ -128,7 +133,9 @@ def _about(model: Detector, card: Card, weights: Path) -> dict[str, Any]:
         "input": {
             "name": "images",
             "size": card.input["size"],
-            "layout": "batch, 3 (red, green, blue), height, width; float32 in [0, 1]",
+            "frames": frames,
+            "layout": f"batch, {'frames, ' if frames > 1 else ''}3 (red, green, blue), height, "
+            "width; float32 in [0, 1]",
         },
         "outputs": {
             "fake_score": "larger is more likely fake",

@@ -24,10 +24,12 @@ from mcxlib.data.crops import storage
 
 
 class CropDataset(Dataset):
-    """Crops of the rows of :func:`~mcxlib.data.crops.rows.join`, cut to ``size``, in whole batches.
+    """Crops of the rows of :func:`~mcxlib.data.crops.rows.join`, or clips of them of the rows of
+    :func:`~mcxlib.data.crops.clips.clips`, cut to ``size``, in whole batches.
 
     ``augment``: random position and flip, drawn from (seed, epoch, row) alone, so that neither
-    the number of loader processes nor an interruption changes what an image looks like.
+    the number of loader processes nor an interruption changes what an image looks like. The frames
+    of a clip share theirs.
 
     ``masks``: the folder of the masks that the rows' columns ``mask`` (a file, or "" for a face of
     which nothing was altered) and ``mask_known`` speak of; a mask moves with its crop.
@@ -76,26 +78,16 @@ class CropDataset(Dataset):
         return self._open(self.files[index])[self.rows[index]]
 
     def __getitems__(self, indices: list[int]) -> tuple[Tensor, ...]:
-        """A batch: images uint8 (B, 3, size, size) and labels int64 (B,); with masks, also masks
-        uint8 (B, 1, size, size), 255 for altered, and which of them are known, bool (B,)."""
+        """A batch: images uint8 (B, 3, size, size), or clips (B, T, 3, size, size), and labels
+        int64 (B,); with masks of images, also masks uint8 (B, 1, size, size), 255 for altered, and
+        which of them are known, bool (B,)."""
+        if isinstance(self.rows[indices[0]], tuple):
+            return self._clips(indices), self.labels[indices]
         batch = np.empty((len(indices), self.size, self.size, 3), np.uint8)
         masks = np.zeros((len(indices), self.size, self.size), np.uint8) if self.masks else None
         for place, index in enumerate(indices):
             crop = self.crop(index)
-            room = crop.shape[0] - self.size
-            if room < 0:
-                raise ValueError(
-                    f"{self.folder / self.files[index]}: crops of {crop.shape[0]} px are smaller "
-                    f"than the input of {self.size} px"
-                )
-            if self.augment:
-                draw = np.random.default_rng([self.seed, self.epoch, index])
-                top, left = draw.integers(0, room + 1, size=2)
-                flip = bool(draw.random() < 0.5)
-            else:
-                top = left = room // 2
-                flip = False
-            part = np.s_[top : top + self.size, left : left + self.size]
+            part, flip = self._part(index, crop.shape[0])
             _place(crop[part], flip, batch[place])
             if masks is not None and self.mask_files[index]:
                 mask = self._open(self.mask_files[index])[self.rows[index]]
@@ -104,6 +96,32 @@ class CropDataset(Dataset):
         if masks is None:
             return images
         return *images, torch.from_numpy(masks)[:, None], self.known[indices]
+
+    def _clips(self, indices: list[int]) -> Tensor:
+        frames = len(self.rows[indices[0]])
+        batch = np.empty((len(indices), frames, self.size, self.size, 3), np.uint8)
+        for place, index in enumerate(indices):
+            stored = self._open(self.files[index])
+            part, flip = self._part(index, stored.shape[1])
+            for frame, row in zip(batch[place], self.rows[index], strict=True):
+                _place(stored[row][part], flip, frame)
+        return torch.from_numpy(batch).permute(0, 1, 4, 2, 3)
+
+    def _part(self, index: int, side: int) -> tuple[tuple[slice, slice], bool]:
+        """Which part of a crop of that side a row is shown, and whether it is mirrored."""
+        room = side - self.size
+        if room < 0:
+            raise ValueError(
+                f"{self.folder / self.files[index]}: crops of {side} px are smaller than the "
+                f"input of {self.size} px"
+            )
+        top = left = room // 2
+        flip = False
+        if self.augment:
+            draw = np.random.default_rng([self.seed, self.epoch, index])
+            top, left = draw.integers(0, room + 1, size=2)
+            flip = bool(draw.random() < 0.5)
+        return np.s_[top : top + self.size, left : left + self.size], flip
 
 
 def _place(part: np.ndarray, flip: bool, out: np.ndarray) -> None:
@@ -141,5 +159,5 @@ def loader(dataset: CropDataset, batches: Iterable[list[int]], workers: int = 0)
 
 
 def to_float(images: Tensor, device: torch.device) -> Tensor:
-    """uint8 (B, 3, H, W) -> float32 in [0, 1] on ``device``, in the same memory order."""
+    """uint8 images or clips -> float32 in [0, 1] on ``device``, in the same memory order."""
     return images.to(device, non_blocking=True).float().div_(255)

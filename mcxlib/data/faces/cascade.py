@@ -140,6 +140,23 @@ class Cascade:
         box = (found * weights[..., None]).sum(1) / weights.sum(1, keepdim=True).clamp_min(1e-9)
         return Found(box.numpy(), weights.mean(1).numpy())
 
+    @torch.inference_mode()
+    def points(self, frame: np.ndarray, box: tuple[float, ...]) -> np.ndarray:
+        """Eyes, nose and corners of the mouth of the face in a box, by the third network: float64
+        (5, 2), in pixels of the frame, uint8 (H, W, 3).
+
+        Raises:
+            ValueError: the box lies outside the frame.
+        """
+        square = _square(torch.tensor([[*box, 1.0]]))
+        seen, pixels = _cut(Areas(frame), square, ONET_SIDE)
+        if not len(seen):
+            raise ValueError("the face's box lies outside the frame")
+        shares = self.mtcnn.onet(self._input(pixels))[1].cpu().double().view(2, 5).T
+        corner, side = seen[0, :2].double(), (seen[0, 2:4] - seen[0, :2] + 1).double()
+        # As MTCNN counts pixels from 1.
+        return (corner + shares * side - 1).numpy()
+
     def _input(self, pixels: np.ndarray) -> Tensor:
         """(N, H, W, 3) in 0 to 255 -> (N, 3, H, W) as the networks take it, channels innermost."""
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.mtcnn.device)

@@ -39,8 +39,12 @@ LOOSE_FACTOR = 1.3
 """Side of the loose crop over the longer side of MTCNN's box. The paper gives no figure; the
 released code's margin (120 px of a 512 px crop) comes to 1.31."""
 
-MIN_PROBABILITY = {"loose": 0.9, "authors": 0.98, "seferbekov": 0.8, "whole": None}
+MIN_PROBABILITY = {"loose": 0.9, "authors": 0.98, "seferbekov": 0.8, "aligned": 0.9, "whole": None}
 """Of a face, by crop rule. The released code's is 0.98, that of Seferbekov's for scoring 0.8."""
+
+SMOOTH = 12
+"""Frames over which the points of an aligned face are averaged, the last ones up to this one;
+LipForensics averages as many."""
 
 MIN_FACE = 20
 """MTCNN's own smallest face, in pixels."""
@@ -49,7 +53,9 @@ MIN_FACE = 20
 def contract(config: DataConfig) -> dict[str, Any]:
     """Everything that decides what a crop looks like; stored with crops and in checkpoints."""
     detected = config.crop_rule != "whole"
-    return {
+    # A key of its own, so that contracts of crops without it are what they were.
+    points = {"points": f"5, mean of {SMOOTH} frames"} if config.crop_rule == "aligned" else {}
+    return points | {
         "detector": "MTCNN" if detected else None,
         "facenet_pytorch": version("facenet-pytorch") if detected else None,
         "detection": config.detection if detected else None,

@@ -33,7 +33,12 @@ def crop_face(
     ``seferbekov``: the box and a third of its width and height more on each side, as far as the
     frame goes; scaled without distortion, and black around. ``whole``: the whole frame, for frames
     that are crops already. ``enlarge`` is how all but ``authors`` interpolate when enlarging.
+
+    Raises:
+        ValueError: for ``aligned``, which is no matter of a box (:mod:`.align`).
     """
+    if rule == "aligned":
+        raise ValueError("aligned crops are cut by the points of a face followed through its video")
     if rule == "authors":
         from facenet_pytorch.models.utils.detect_face import extract_face
         from PIL import Image

@@ -90,6 +90,12 @@ class FaceFinder:
         self.last = found[0] if found else None
         return found
 
+    def points(self, frame: np.ndarray, face: Face) -> np.ndarray:
+        """Eyes, nose and corners of the mouth of a face found in ``frame``; see
+        :meth:`Cascade.points`."""
+        cascade = self.cascade or Cascade(self.mtcnn, MIN_FACE)
+        return cascade.points(frame, face.box)
+
     def _tracked(self, follower: Follower, frame: np.ndarray, index: int) -> list[Face]:
         if (followed := follower(frame, index)) is not None:
             return followed

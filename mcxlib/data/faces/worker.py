@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcxlib.data.crops import storage
+from mcxlib.data.faces.align import Smoother, aligned
 from mcxlib.data.faces.choice import Face, take
 from mcxlib.data.faces.contract import MIN_FACE
 from mcxlib.files import space_explained, write_json
@@ -123,6 +124,7 @@ def _crop_frames(
     before: Face | None = None
     if _finder is not None:
         _finder.reset()
+    smoother = Smoother()
     left = deque(indices)
     frames = read_frames(path, indices)
     with ExitStack() as stack:
@@ -139,7 +141,7 @@ def _crop_frames(
                 rows.append(row(video, index, "unreadable", problem))
                 continue
             try:
-                faces, crops, notes = _cut_out(frame, index, settings, before)
+                faces, crops, notes = _cut_out(frame, index, settings, before, smoother)
             except Exception as error:  # whatever it is, it is this frame's
                 problem = f"{path}: frame {index}: {_said(error)}"
                 rows.append(row(video, index, "failed", "; ".join(filter(None, (note, problem)))))
@@ -161,7 +163,11 @@ def _crop_frames(
 
 
 def _cut_out(
-    frame: np.ndarray, index: int, settings: dict[str, Any], before: Face | None
+    frame: np.ndarray,
+    index: int,
+    settings: dict[str, Any],
+    before: Face | None,
+    smoother: Smoother,
 ) -> tuple[list[Face], list[np.ndarray], list[str]]:
     """The faces taken from a frame, their crops, and notes on the choice."""
     from mcxlib.data.faces.crop import crop_face
@@ -175,6 +181,9 @@ def _cut_out(
         if min(height, width) < MIN_FACE:
             notes.append(f"{width} x {height} px are too few for a face of at least {MIN_FACE} px")
     rule, size = settings["crop_rule"], settings["crop_size"]
+    if rule == "aligned" and _finder is not None:
+        places = [smoother(_finder.points(frame, face), face, index) for face in faces]
+        return faces, [aligned(frame, points, size) for points in places], notes
     return faces, [crop_face(frame, face.box, rule, size) for face in faces], notes
 
 

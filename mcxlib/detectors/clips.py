@@ -1,0 +1,80 @@
+"""The seam of detectors that judge clips: several consecutive frames of one face at once."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor
+from torch.nn import functional
+
+from mcxlib.detectors.base import Detector
+
+
+class Clip(NamedTuple):
+    """How a detector takes a video: so many consecutive frames at once, anew every so many."""
+
+    frames: int = 1
+    stride: int = 1
+
+
+class ClipDetector(Detector):
+    """A detector that takes (B, T, 3, H, W) wherever the others take (B, 3, H, W), and has one
+    output, trained by binary cross-entropy in which real and fake weigh alike.
+
+    Its settings have ``clip_frames``, T, and ``clip_stride``, the frames from the start of one clip
+    to the start of the next.
+    """
+
+    outputs = 1
+    settings: Any
+
+    def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Half the mean binary cross-entropy of the fake clips, half that of the real ones: four
+        of five training videos are fake. A class that is absent adds 0.
+
+        Clips (B, T, 3, H, W) and labels (B,).
+        """
+        fake = labels > 0
+        terms = functional.binary_cross_entropy_with_logits(
+            self(images)[:, 0].float(), fake.float(), reduction="none"
+        )
+        of_fakes, of_real = (
+            terms.masked_fill(~chosen, 0.0).sum() / chosen.sum().clamp(min=1)
+            for chosen in (fake, ~fake)
+        )
+        parts = {"fake": of_fakes.detach(), "real": of_real.detach()}
+        return {"total": (of_fakes + of_real) / 2} | parts
+
+    def _check(self, images: Tensor) -> None:
+        """Refuse what is no batch of clips in [0, 1]; values are looked at on the CPU only.
+
+        Raises:
+            ValueError: a wrong shape or dtype, or values that look like 0-255.
+        """
+        frames = self.settings.clip_frames
+        if images.ndim != 5 or images.shape[1] != frames or images.shape[2] != 3:
+            raise ValueError(
+                f"{self.name}: clips must have shape (B, {frames}, 3, H, W), not "
+                f"{tuple(images.shape)}"
+            )
+        if not images.is_floating_point():
+            raise ValueError(
+                f"{self.name}: clips must be floating point in [0, 1], not {images.dtype}; divide "
+                "8-bit images by 255"
+            )
+        looked_at = images.device.type == "cpu" and not torch.compiler.is_compiling()
+        if looked_at and images.numel() and images.amax() > 2:
+            raise ValueError(
+                f"{self.name}: clips must be RGB in [0, 1], but the largest value is "
+                f"{images.amax():.4g}; divide 8-bit images by 255"
+            )
+
+
+def clip_of(kind: type[Detector], settings: BaseModel) -> Clip:
+    """How a detector with these settings takes a video; one of images takes single frames."""
+    if not issubclass(kind, ClipDetector):
+        return Clip()
+    values: Any = settings
+    return Clip(values.clip_frames, values.clip_stride)
