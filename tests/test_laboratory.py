@@ -263,13 +263,20 @@ def nets(home, monkeypatch):
 
 def test_a_network_sees_both_versions_of_each_face_and_is_the_same_again(nets):
     both = nets._both(nets._people(0), "luma", 0).numpy()
-    assert both.shape == (2, 10, 3, 96, 96)
+    assert both.shape == (6, 10, 3, 96, 96)
     faces_of = faces(0, range(5), 2)
     for k, face in enumerate(faces_of):
         np.testing.assert_allclose(both[0, k].transpose(1, 2, 0) * 255, face.image, atol=1e-4)
-        changed = (both[1, k] != both[0, k]).any(0)
-        np.testing.assert_array_equal(changed & ~(face.alphas["face"] > 0), False)
-        assert changed.any()
+        for altered in both[1:, k]:
+            changed = (altered != both[0, k]).any(0)
+            np.testing.assert_array_equal(changed & ~(face.alphas["face"] > 0), False)
+            assert changed.any()
+    # A shift of brightness grows with its strength.
+    change = np.abs(both[1:] - both[0]).mean((1, 2, 3, 4))
+    assert (np.diff(change) > 0).all()
+    found = nets.trained("luma", "rgb", 0, steps=2)
+    assert len(found) == 5
+    assert all(0 <= value <= 1 for value in found)
     assert nets.trained("luma", "rgb+ycbcr", 0, steps=2) == nets.trained(
         "luma", "rgb+ycbcr", 0, steps=2
     )
@@ -283,7 +290,8 @@ def test_networks_are_trained_once_and_said(nets, monkeypatch):
         trained.append((name, spec, seed))
         if len(trained) == 12:
             raise KeyboardInterrupt
-        return 0.5 + lead.get((name, spec), 0) + 0.02 * seed
+        middle = 0.5 + lead.get((name, spec), 0) + 0.02 * seed
+        return [middle - 0.02, middle, middle, middle, middle + 0.02]
 
     monkeypatch.setattr(nets, "trained", train)
     monkeypatch.setattr(nets, "NAMES", ("seam", "noise"))
@@ -292,16 +300,18 @@ def test_networks_are_trained_once_and_said(nets, monkeypatch):
     assert "`make full` does that" in nets.words("demo", floor)
     with pytest.raises(KeyboardInterrupt):
         nets.make("demo", (0, 2), told=lambda _: None)
-    assert len(nets.results("demo")) == 9  # a trace and seed in nine sets, and no half ones
+    assert len(nets.results("demo")) == 5 * 9  # a trace and seed in nine sets, and no half ones
     table = nets.make("demo", (0, 2), told=lambda _: None)
-    assert len(table) == 2 * 2 * 9
+    assert len(table) == 2 * 2 * 9 * 5
+    noise = table[(table["trace"] == "noise") & (table["level"] == 5)]
+    assert set(noise["strength"]) == {trace_nets.TRACES["noise"].strengths[4]}
     assert len(trained) == 12 + 3 * 9
     assert list(table["trace"].unique()) == ["seam", "noise"]
     heat = nets.heat(table)
     assert heat.columns.tolist() == list(COLORSPACES)
     assert heat.loc["noise", "rgb+lab"] == pytest.approx(0.92)  # seeds 0 and 2: 0.9 and 0.94
     said = nets.words("demo", floor)
-    assert "2 seeds, strength 3 of 5" in said
+    assert "2 seeds, AUC on 2 people, mean over 2 traces and 5 strengths" in said
     assert "the floor's for 1 of 2 traces" in said
     assert "CIELab's for noise (0.820, RGB 0.520)" in said
     assert "by more than 0.03 for 1 of 2 traces" in said

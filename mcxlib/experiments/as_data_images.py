@@ -102,10 +102,12 @@ def of_trace_nets(table: pd.DataFrame) -> list[Row]:
     sizes = trace_nets.TRAIN, trace_nets.TEST
     origin = _laboratory("networks", trace_nets.made_from(), *sizes)
     rows = []
-    for (space, trace), part in table.groupby(["colorspace", "trace"], sort=False):
+    for (space, trace, strength), part in table.groupby(
+        ["colorspace", "trace", "strength"], sort=False
+    ):
         about = {"table": "traces", "row": space, "detector": "xception"} | origin
         about |= {"condition": trace, "seeds": " ".join(map(str, part["seed"]))}
-        about |= {"strength": f"{traces.TRACES[str(trace)].strengths[trace_nets.LEVEL - 1]:g}"}
+        about |= {"strength": f"{strength:g}"}
         rows.append(about | {"metric": "auc", "unit": "share"} | _over_seeds(part["auc"]))
     return rows
 

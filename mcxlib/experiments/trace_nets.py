@@ -1,7 +1,8 @@
 """The laboratory with a network in place of the floor.
 
-The demonstration's small Xception, trained anew for each trace and each set of colour spaces, at
-one strength. That is a training a cell, so it goes with ``make full`` alone. Left out is flicker,
+The demonstration's small Xception, trained anew for each trace and each set of colour spaces: on
+all five strengths together, and tested at each of them (the floor has a classifier for each
+strength; a training is too long for that). It goes with ``make full`` alone. Left out is flicker,
 which lies between two frames: this network sees one.
 """
 
@@ -29,16 +30,15 @@ from mcxlib.synthetic.traces import SIDE, TRACES, Face, alter, faces
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = 2
-"""2: a part is a trace and a seed, with all sets."""
+FORMAT = 3
+"""2: a part is a trace and a seed, with all sets. 3: at every strength."""
 
 NAMES = tuple(name for name, trace in TRACES.items() if not trace.pairs)
 SEEDS = (0, 1, 2)
-LEVEL = 3
-"""The middle one: the strongest are seen by everybody."""
+LEVELS = (1, 2, 3, 4, 5)
 TRAIN, TEST = 48, 32
-STEPS = 80
-_FACES = 12  # a step, each untouched and altered
+STEPS = 70
+_FACES = 12  # a step, each untouched and altered, at a strength drawn for each
 _SIZE = 64  # px; the part of a crop that is seen
 _CODE = ("mcxlib.synthetic.traces", "mcxlib.detectors.xception", "mcxlib.detectors.backbones")
 
@@ -85,23 +85,30 @@ def _key(name: str, seed: int) -> str:
 
 
 def of_trace(name: str, seed: int) -> list[dict[str, Any]]:
-    """One trace and seed: a row a set of colour spaces."""
+    """One trace and seed: a row a set of colour spaces and a strength."""
     one_thread()
     about = {"trace": name, "seed": seed}
-    return [about | {"colorspace": spec, "auc": trained(name, spec, seed)} for spec in COLORSPACES]
+    return [
+        about
+        | {"colorspace": spec, "level": level, "strength": TRACES[name].strengths[level - 1]}
+        | {"auc": found}
+        for spec in COLORSPACES
+        for level, found in zip(LEVELS, trained(name, spec, seed), strict=True)
+    ]
 
 
 def results(preset: str) -> pd.DataFrame:
-    """One row a trace, seed and set with its AUC; empty where nothing was measured."""
+    """One row a trace, seed, set and strength with its AUC; empty where nothing was measured."""
     rows = [row for part in _kept(store(preset)).values() for row in part]
-    table = pd.DataFrame(rows, columns=["trace", "seed", "colorspace", "auc"])
+    columns = ["trace", "seed", "colorspace", "level", "strength", "auc"]
+    table = pd.DataFrame(rows, columns=columns)
     place = table["trace"].map({name: place for place, name in enumerate(NAMES)})
     order = table.assign(place=place).sort_values(["place", "seed"], kind="stable").index
     return table.loc[order].reset_index(drop=True)
 
 
 def heat(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean AUC over the seeds: a row a trace, a column a set."""
+    """Mean AUC over seeds and strengths: a row a trace, a column a set."""
     found = table.pivot_table("auc", "trace", "colorspace", sort=False)
     return found[list(COLORSPACES)]
 
@@ -129,8 +136,8 @@ def words(preset: str, floor: pd.DataFrame) -> str:
     parts = {spec: found[spec] - found[spec.split("+")].max(axis=1) for spec in stacks}
     above = pd.DataFrame(parts).max(axis=1)
     return (
-        f"The small network, {STEPS} steps, {seeds} seed{'s' if seeds > 1 else ''}, strength "
-        f"{LEVEL} of 5, AUC on {TEST} people, mean over {len(found)} traces: {means}. Its best "
+        f"The small network, {STEPS} steps, {seeds} seed{'s' if seeds > 1 else ''}, AUC on {TEST} "
+        f"people, mean over {len(found)} traces and {len(LEVELS)} strengths: {means}. Its best "
         f"single space is the floor's for {same} of {len(found)} traces; the largest lead over RGB "
         f"is {colorspace.label(str(best))}'s for {most} ({found.loc[most, best]:.3f}, RGB "
         f"{found.loc[most, 'rgb']:.3f}). A stack is above the best of its parts by more than "
@@ -149,18 +156,21 @@ def _crops(name: str, seed: int) -> Tensor:
 
 
 def _both(found: list[Face], name: str, seed: int) -> Tensor:
-    """Untouched and altered crops: (2, N, 3, S, S) float32 in [0, 1]."""
+    """Untouched crops, and altered ones at each strength: (1 + 5, N, 3, S, S) float32 in [0, 1]."""
     import torch
 
     trace = TRACES[name]
     rng = np.random.default_rng([seed, 11])
-    after = [alter(face, trace, trace.strengths[LEVEL - 1], rng) for face in found]
-    both = np.stack([[face.image for face in found], after]).transpose(0, 1, 4, 2, 3)
+    after = [
+        [alter(face, trace, trace.strengths[level - 1], rng) for face in found] for level in LEVELS
+    ]
+    both = np.stack([[face.image for face in found], *after]).transpose(0, 1, 4, 2, 3)
     return torch.from_numpy(np.ascontiguousarray(both)).float() / 255
 
 
-def trained(name: str, spec: str, seed: int, steps: int = STEPS) -> float:
-    """AUC of a network trained for one trace in one set of colour spaces, on other people."""
+def trained(name: str, spec: str, seed: int, steps: int = STEPS) -> list[float]:
+    """AUC, at each strength, of a network trained for one trace in one set of colour spaces, on
+    other people."""
     import torch
 
     from mcxlib import detectors
@@ -181,7 +191,9 @@ def trained(name: str, spec: str, seed: int, steps: int = STEPS) -> float:
     for _ in range(steps):
         chosen = torch.from_numpy(rng.choice(first.shape[1], _FACES, replace=False))
         top, left = rng.integers(SIDE - _SIZE + 1, size=2)
-        images = first[:, chosen, :, top : top + _SIZE, left : left + _SIZE].flatten(0, 1)
+        part = first[:, :, :, top : top + _SIZE, left : left + _SIZE]
+        drawn = torch.from_numpy(rng.integers(1, 1 + len(LEVELS), size=_FACES))
+        images = torch.cat([part[0, chosen], part[drawn, chosen]])
         images = images.flip(-1) if rng.random() < 0.5 else images
         loss = model.losses(images.contiguous(), labels)["total"]
         optimizer.zero_grad()
@@ -192,4 +204,6 @@ def trained(name: str, spec: str, seed: int, steps: int = STEPS) -> float:
     shown = last[..., room : room + _SIZE, room : room + _SIZE].flatten(0, 1).contiguous()
     with evaluating(model), torch.no_grad():
         scores = np.concatenate([model.fake_score(model(x)).numpy() for x in shown.split(64)])
-    return auc(np.arange(len(scores)) >= len(scores) // 2, scores)
+    untouched, *altered = scores.reshape(1 + len(LEVELS), -1)
+    is_altered = np.arange(2 * len(untouched)) >= len(untouched)
+    return [auc(is_altered, np.concatenate([untouched, one])) for one in altered]

@@ -73,7 +73,7 @@ def heat(
     """
     panels = {"the common floor": table}
     if network is not None and len(network):
-        panels["the small network, at the middle strength"] = network
+        panels["the small network"] = network
     height = sum(0.9 + 0.3 * len(panel) for panel in panels.values())
     with style():
         figure = new_figure(2.4 + 0.56 * table.shape[1], 0.8 + height)
