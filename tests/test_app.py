@@ -142,7 +142,10 @@ def test_a_taken_port_is_named(served, judge):
 def test_without_gradio_it_says_what_to_install(monkeypatch, judge):
     monkeypatch.setitem(sys.modules, "gradio", None)
     before = dict(os.environ)
-    with pytest.raises(RuntimeError, match=r"pip install 'mcxlib\[app\]'"), app.running(judge):
+    with (
+        pytest.raises(RuntimeError, match=r"pip install '\.\[app\]' in the project's folder"),
+        app.running(judge),
+    ):
         pass
     assert dict(os.environ) == before
 

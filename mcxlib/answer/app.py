@@ -153,7 +153,8 @@ def available() -> Any:
         import gradio
     except ImportError as error:
         raise RuntimeError(
-            f"the local page needs gradio ({error}); install it: pip install 'mcxlib[app]'"
+            f"the local page needs gradio ({error}); install it: pip install '.[app]' in the "
+            "project's folder"
         ) from error
     return gradio
 

@@ -141,7 +141,8 @@ def _keras(path: Path) -> dict[str, Tensor]:
         import h5py
     except ImportError as error:
         raise RuntimeError(
-            f"{path} is an HDF5 file, and h5py is not installed: pip install 'mcxlib[weights]'"
+            f"{path} is an HDF5 file, and h5py is not installed: pip install '.[weights]' in "
+            "the project's folder"
         ) from error
     arrays: dict[str, Tensor] = {}
 

@@ -119,7 +119,8 @@ def _require_onnx() -> None:
     missing = [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]
     if missing:
         raise RuntimeError(
-            f"--to onnx needs {', '.join(missing)}, not installed: pip install 'mcxlib[weights]'"
+            f"--to onnx needs {', '.join(missing)}, not installed: pip install '.[weights]' in the "
+            "project's folder"
         )
 
 
