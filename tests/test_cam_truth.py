@@ -12,7 +12,7 @@ from torch import nn
 from mcxlib import CLASSES, explain, pipeline, schemas
 from mcxlib.config import load
 from mcxlib.detectors.base import Detector, DetectorSettings
-from mcxlib.experiments import cam_truth
+from mcxlib.experiments import cam_findings, cam_truth
 from mcxlib.explain.truth import areas, pointing
 from mcxlib.synthetic import DemoSpec
 from mcxlib.synthetic.clip import plan_clip, render_frame
@@ -156,12 +156,11 @@ def test_maps_without_evidence_are_counted_and_left_out():
         for video, evidence in (("a", True), ("b", True), ("c", False))
     ]
     table = pd.DataFrame(rows)
-    found = cam_truth.summary(table)
+    found = cam_findings.summary(table)
     assert found["crops"].tolist() == [3] * 4
     assert found["without"].tolist() == [1] * 4
     assert found.loc[("A", "LayerCAM"), "share"] == 0.5
-    assert "without positive evidence: 1 of 3 crops" in cam_truth.words(table)[0]
-    came = cam_truth.outcome(table)
+    came = cam_findings.outcome(table)
     assert came.startswith("holds: on average over the manipulations 4 of 4")
     assert "0 of 4 (network, method, manipulation) are not" in came
     assert "A is by 0.150 and B by 0.050" in came
@@ -171,8 +170,8 @@ def test_maps_without_evidence_are_counted_and_left_out():
     like = 0.05**0.5
     assert found.loc[("A", "LayerCAM"), "above_flat_low"] == pytest.approx(0.2 * like - (1 - like))
     table["share"] = table["share"].where(table["network"] == "B", 0.32)
-    assert cam_truth.outcome(table).startswith("does not hold as a whole: on average")
-    assert "but not more in A (0.320 on average) than in B (0.400)" in cam_truth.outcome(table)
+    assert cam_findings.outcome(table).startswith("does not hold as a whole: on average")
+    assert "but not more in A (0.320 on average) than in B (0.400)" in cam_findings.outcome(table)
 
 
 def test_how_far_maps_lie_above_chance_has_students_interval_over_videos():
@@ -199,21 +198,21 @@ def test_how_far_maps_lie_above_chance_has_students_interval_over_videos():
         for method in ("Grad-CAM", "LayerCAM")
     )
     table.loc[table["video_id"] == "e", ["share", "evidence"]] = [np.nan, False]
-    found = cam_truth.summary(table)
+    found = cam_findings.summary(table)
     excess = table["share"] - table["share_of_others"]
     for key, part in excess.groupby([table["network"], table["method"]]):
         means = part.to_numpy()[:5]
         expected = stats.ttest_1samp([means[:2].mean(), *means[2:]], 0).confidence_interval()
         row = found.loc[key, ["above_others_low", "above_others_high"]]
         assert tuple(row) == pytest.approx(tuple(expected))
-    shown = cam_truth.shown(table).set_index(["network", "method"])
+    shown = cam_findings.shown(table).set_index(["network", "method"])
     row, text = found.loc[("A", "LayerCAM")], shown.loc[("A", "LayerCAM")]
     assert text["inside / others'"] == f"{row['share']:.2f} / {row['share_of_others']:.2f}"
     ends = f"({row['above_others_low']:+.2f} to {row['above_others_high']:+.2f})"
     assert text["above others'"] == f"{row['above_others']:+.2f} {ends}"
     assert text[["maps", "pointing / others'"]].tolist() == ["5 of 6", "– / –"]
-    assert "LayerCAM:" in cam_truth.report(table)
-    came = cam_truth.outcome(table)
+    assert "LayerCAM:" in cam_findings.report(table)
+    came = cam_findings.outcome(table)
     assert "2 of 4 methods and networks are above both" in came
     assert "for 2 the intervals of 95 % over videos lie above both" in came
     # The networks on the same crops, mean over both methods.

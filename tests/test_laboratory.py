@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from typer.testing import CliRunner
 
 from mcxlib import cli, figures
-from mcxlib.experiments import cam_truth, findings, probe, trace_cells, trace_nets
+from mcxlib.experiments import cam_findings, findings, probe, trace_cells, trace_nets
 from mcxlib.experiments import traces as study
 from mcxlib.experiments.each import each, one_thread
 from mcxlib.settings.matrix import COLORSPACES
@@ -246,7 +246,7 @@ def test_reaction_to_compression_and_what_was_seen():
 def test_the_notebook_begins_with_the_hypotheses_word_for_word():
     book = json.loads((Path(__file__).parents[1] / "notebooks/10_traces.ipynb").read_text("utf-8"))
     opening = "".join(book["cells"][1]["source"])
-    stated = [*(h.words for h in findings.HYPOTHESES), cam_truth.HYPOTHESIS]
+    stated = [*(h.words for h in findings.HYPOTHESES), cam_findings.HYPOTHESIS]
     for number, words in enumerate(stated, 1):
         assert f"\n{number}. {words}" in opening
 

@@ -65,11 +65,11 @@ def traces(
 def maps(preset: Preset = "demo", videos: Videos = "", done: Done = None) -> None:
     """Measure activation maps against what was altered, and what compression alone does."""
     from mcxlib import notebook as shown
-    from mcxlib.experiments import cam_truth
+    from mcxlib.experiments import cam_findings, cam_truth
 
     found = cam_truth.make(shown.pair(options.config(preset, videos=videos)))
     if len(found.truth):
-        typer.echo(cam_truth.report(found.truth))
+        typer.echo(cam_findings.report(found.truth))
     else:
         typer.echo("what was altered is not known of these videos")
     digests = {"truth": found.truth, "reaction": found.reaction}
