@@ -9,18 +9,18 @@ import sys
 
 import typer
 
-from mcxlib.cli import answer, cluster, material, options, outcomes, studies, training, weights
+from mcxlib.cli import answer, cluster, data, options, results, studies, training, weights
 from mcxlib.cli.evaluate import evaluate
 from mcxlib.cli.robustness import robustness
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 for command in (
-    *(material.videos, material.manifest, material.check, material.crops),
+    *(data.videos, data.manifest, data.check, data.crops),
     *(training.train, training.score),
-    *(outcomes.tables, evaluate, outcomes.claims),
+    *(results.tables, evaluate, results.claims),
     *(studies.ablation, robustness, studies.traces, studies.maps),
-    *(outcomes.figures, outcomes.notebook),
-    *(training.detectors, material.datasets),
+    *(results.figures, results.notebook),
+    *(training.detectors, data.datasets),
     *(answer.detect, answer.app),
     *(cluster.plan, cluster.scaling),
 ):
