@@ -34,7 +34,7 @@ def catalogue() -> list[dict[str, Any]]:
                 "tables": list(kind.tables),
                 "parameters": sum(p.numel() for p in model.parameters()),
                 "published_parameters": published.parameters if published else None,
-                "outputs": published.outputs if published else len(CLASSES),
+                "outputs": published.outputs if published else model.outputs,
                 "input_size": config.train.input_size,
                 "frames_per_item": kind.frames_per_item,
                 "deviations": kind.deviations,

@@ -278,3 +278,8 @@ def test_catalogue_counts():
     assert entries["mesonet"]["input_size"] == 448, "cut as for all rows, and scaled to 256 inside"
     assert entries["mcx-api"]["input_size"] == 448
     assert len(entries["mcx-api"]["paper_rows"]) == 8
+    assert (entries["ftcn"]["outputs"], entries["ftcn"]["frames_per_item"]) == (1, 32)
+    assert (entries["lipforensics"]["outputs"], entries["lipforensics"]["frames_per_item"]) == (
+        1,
+        25,
+    )

@@ -102,7 +102,7 @@ def score(
     """Score the test videos with one run, training it first if need be."""
     config = options.config(preset, detector, colorspace, seed, videos, train_on, settings)
     options.use_threads(threads)
-    from mcxlib import pipeline
+    from mcxlib import detectors, pipeline
 
     other = None
     if cut:
@@ -121,7 +121,8 @@ def score(
         )
         retrain = "never"  # once is enough
         digests[name] = str(options.content(scored))
-        typer.echo(f"{config.run_id} on {name}: {len(scored)} frames")
+        items = "clips" if detectors.find(config.detector).frames_per_item > 1 else "frames"
+        typer.echo(f"{config.run_id} on {name}: {len(scored)} {items}")
         if dataset:
             for line in _report(scored):
                 typer.echo(f"  {line}")
@@ -151,13 +152,17 @@ def detectors(
         return
     for entry in entries:
         rows = ", ".join(entry["paper_rows"]) or "no row of its own"
-        where = f" (Tables {', '.join(map(str, entry['tables']))})" if entry["tables"] else ""
+        where = ", ".join(map(str, entry["tables"]))
+        where = f" (Table{'s' if len(entry['tables']) > 1 else ''} {where})" if where else ""
         typer.echo(f"{entry['name']}: {rows}{where}")
-        published = entry["published_parameters"]
-        stated = f", published {published:,} for {entry['outputs']} outputs" if published else ""
+        published, outputs = entry["published_parameters"], entry["outputs"]
+        outputs = f"{outputs} output{'s' if outputs > 1 else ''}"
+        stated = f", published {published:,} for {outputs}" if published else ""
+        frames = entry["frames_per_item"]
+        clip = f", clips of {frames} frames" if frames > 1 else ""
         typer.echo(
-            f"  {entry['parameters']:,} parameters here for {entry['outputs']} outputs{stated}; "
-            f"input {entry['input_size']} px; reference: {entry['licence'] or 'none'}"
+            f"  {entry['parameters']:,} parameters here for {outputs}{stated}; "
+            f"input {entry['input_size']} px{clip}; reference: {entry['licence'] or 'not stated'}"
         )
         if entry["deviations"]:
             typer.echo(f"  deviates: {entry['deviations']}")
