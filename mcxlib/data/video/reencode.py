@@ -39,7 +39,7 @@ def reencoded(frames: Iterable[np.ndarray], crf: int) -> Iterator[np.ndarray]:
     height, width = first.shape[:2]
     with av.open(file, "r") as container:
         for frame in container.decode(video=0):
-            yield frame.to_ndarray(format="rgb24")[:height, :width]
+            yield frame.to_ndarray(format="rgb24", threads=1)[:height, :width]
 
 
 def _encode(
