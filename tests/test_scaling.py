@@ -215,6 +215,7 @@ def test_the_plan_has_every_job_of_the_workflow(made):
     assert counts["shard"] == 16 * len(datasets.paper_order())
     assert counts["run"] == 3 * len(matrix.rows("paper")) == made.cost.runs
     assert counts["ablation"] == 3
+    assert counts["clips"] == len(matrix.CLIPS) == 2
     assert counts["notebook"] == len(list((ROOT / "notebooks").glob("[0-9]*.ipynb")))
     assert made.cost.store_bytes == 7017 * 30 * 3 * 512**2
     rules = re.findall(r"^rule (\w+):", (ROOT / "workflow/Snakefile").read_text(), re.M)

@@ -123,6 +123,13 @@ def test_the_larger_detectors_are_planned_when_asked_for(untouched):
     rows = {row.run_id(0) for row in matrix.rows("paper")}
     assert set(re.findall(r"output: results/demo/done/(\S+_seed0)\.json", said)) == rows
     assert {"dcl_rgb_seed0", "m2tr_rgb_seed0", "madd_rgb_seed0"} <= rows
+    # Detectors of clips wait for their own crops, the others for those that all share.
+    waits = re.findall(r"input: (\S+)\s+output: results/demo/done/(\S+)_seed0\.json", said)
+    done = {detector: f"results/demo/done/clips/{detector}.json" for detector in matrix.CLIPS}
+    assert {
+        name.rpartition("_rgb")[0]: crops for crops, name in waits if "/clips/" in crops
+    } == done
+    assert ("results/demo/done/crops.json", "dcl_rgb") in waits
 
 
 def test_the_papers_matrix_is_planned_with_what_each_job_asks_for(untouched):

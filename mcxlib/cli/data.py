@@ -136,6 +136,9 @@ def _show_confounds(found: dict[str, Any]) -> None:
 def crops(
     dataset: DataSet = "",
     preset: Preset = "demo",
+    detector: Annotated[
+        str, typer.Option(help="as this detector's own settings have them; clips have their own")
+    ] = "",
     videos: Videos = "",
     workers: Workers = 0,
     settings: Settings = None,
@@ -159,7 +162,10 @@ def crops(
     from mcxlib import pipeline
     from mcxlib.data.faces import report
 
-    config = options.data(preset, videos, settings)
+    if detector:
+        config = options.config(preset, detector, videos=videos, settings=settings).data
+    else:
+        config = options.data(preset, videos, settings)
     part = _shard(shard)
     digests: dict[str, Any] = {}
     for name in options.each_dataset(dataset):

@@ -23,6 +23,8 @@ BASE_MB = 4096
 """Host memory of a process with torch; an assumption, as the next two are."""
 READER_MB = 1536
 """Of a process that reads crops ahead, or cuts faces."""
+CLIPS = 4
+"""Frames that a detector of clips takes at most, over those that the others take."""
 ABLATION_RUNS = 10
 """Short runs of a seed of the study; a test compares it with the study's own list."""
 ABLATION_SHARE = 0.05
@@ -40,6 +42,7 @@ def needs(config: Mapping[str, Any]) -> dict[str, dict[str, int]]:
         # With shards there is nothing left to cut when all is joined, unless one gave up.
         "crops": {"mem_mb": cut, "runtime": _minutes(config, 60 * hours / workers)},
         "shard": {"mem_mb": cut, "runtime": _minutes(config, 60 * hours / workers / shards)},
+        "clips": {"mem_mb": cut, "runtime": _minutes(config, 60 * CLIPS * hours / workers)},
         "videos": {"mem_mb": cut, "runtime": _minutes(config, 30)},
         # A sample of test videos cut and scored anew a level; faces drawn and told apart.
         "robustness": {"mem_mb": 2 * BASE_MB, "runtime": _minutes(config, 240)},

@@ -101,6 +101,8 @@ def _jobs(config: Mapping[str, Any], rows: Sequence[matrix.Row], found: Cost) ->
         listed += [plain("shard", count, cores, cutting / count), plain("crops", 1, cores, 0.0)]
     else:
         listed += [plain("crops", 1, cores, cutting)]
+    if of_clips := sum(row.detector in matrix.CLIPS for row in rows):
+        listed += [plain("clips", of_clips, cores, jobs.CLIPS * cutting)]
     for row in rows:
         listed.append(
             Jobs(
