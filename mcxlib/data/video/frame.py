@@ -26,8 +26,8 @@ def to_frame(index: int, frame: av.VideoFrame) -> Frame:
     """A decoded frame of any pixel format as RGB, upright, with a note on what was changed."""
     notes = []
     components = frame.format.components
-    # One thread: several take as long for a frame where cores are idle, and where they are not, wait
-    # for one another and take thirty times as long.
+    # One thread: several take as long for a frame where cores are idle, and thirty times as long
+    # where they are not, since they wait for one another.
     rgb = frame.to_ndarray(format="rgb24", threads=1)
     if any(c.bits > 8 for c in components):
         notes.append(f"reduced to 8 bits from {frame.format.name}")
