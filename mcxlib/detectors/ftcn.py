@@ -65,9 +65,11 @@ class FTCN(ClipDetector):
         {
             # The reference's optimiser; crops of its 224 px, and clips that do not overlap, of
             # which 64 frames give two: from every frame on, an epoch would be thirty times as long.
+            # Its batches are of 16: a clip keeps 3.5 GB for the backward pass, in fp32.
             "paper": {
                 "crop_rule": "aligned", "crop_size": 224, "input_size": 224, "frame_count": 64,
                 "clip_stride": 32, "lr": 0.1, "weight_decay": 1e-4, "freeze_epochs": 0,
+                "per_category": 5,
             },
             # The drawn videos have twelve frames: clips of eight. Of three lengths and two amounts
             # of dropout, the one that did best on validation videos.
@@ -81,8 +83,9 @@ class FTCN(ClipDetector):
         "faces aligned by MTCNN's five points, averaged over twelve frames, for 68 points of the "
         "clip; the largest face of each frame; real and fake clips weigh alike; trained and scored "
         "on clips that do not overlap (reference: clip_stride=1, frame_count=768), with this "
-        "paper's batches, no warm-up and from random weights; where the reference's module dropout "
-        "of 0.5 acts is not confirmed, and its parameter count is not published"
+        "paper's batches of three categories, five clips of each, no warm-up and from random "
+        "weights; where the reference's module dropout of 0.5 acts is not confirmed, and its "
+        "parameter count is not published"
     )
     licence: ClassVar[str] = "none given"
     frames_per_item: ClassVar[int] = 32
