@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import log_loss
 from training import fit
 
 from mcxlib import config, detectors, weights
@@ -114,6 +115,23 @@ def test_frames_of_a_clip_share_place_and_flip(tmp_path, suffix):
             for flip in (1, -1)
         ]
         assert any(np.array_equal(plain, part) for part in parts)
+
+
+def test_real_and_fake_weigh_alike_over_batches():
+    """By scikit-learn's log loss with the weights of five equally frequent classes."""
+    torch.manual_seed(0)
+    settings = config.load("test", detector="lipforensics").model.model_dump()
+    model = detectors.build("lipforensics", **settings).eval()
+    images, labels = torch.rand(6, 8, 3, 72, 72), torch.tensor([0, 1, 2, 3, 4, 4])
+    with torch.no_grad():
+        losses = model.losses(images, labels)
+        probability = model.fake_score(model(images)).numpy()
+    weights_of = np.where(labels > 0, 5 / 8, 5 / 2)
+    expected = log_loss(labels > 0, probability, sample_weight=weights_of, normalize=False) / 6
+    assert losses["total"].item() == pytest.approx(expected, rel=1e-5)
+    assert losses["total"] == losses["fake"] + losses["real"]
+    # A real one and four fakes, one of each class, come to the same.
+    assert weights_of[0] == pytest.approx(weights_of[1:5].sum())
 
 
 class TestAlignment:

@@ -31,21 +31,22 @@ class ClipDetector(Detector):
     settings: Any
 
     def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Half the mean binary cross-entropy of the fake clips, half that of the real ones: four
-        of five training videos are fake. A class that is absent adds 0.
+        """Binary cross-entropy, weighted so that real and fake weigh alike over many batches, in
+        which each of the C classes is as frequent as another: C / 2 for a real clip, and
+        C / (2 C - 2) for a fake one. (A batch of this paper often has no real one at all.)
 
         Clips (B, T, 3, H, W) and labels (B,).
         """
-        fake = labels > 0
-        terms = functional.binary_cross_entropy_with_logits(
+        fake, count = labels > 0, len(self.classes)
+        weights = torch.where(fake, count / (2 * count - 2), count / 2)
+        terms = weights * functional.binary_cross_entropy_with_logits(
             self(images)[:, 0].float(), fake.float(), reduction="none"
         )
         of_fakes, of_real = (
-            terms.masked_fill(~chosen, 0.0).sum() / chosen.sum().clamp(min=1)
-            for chosen in (fake, ~fake)
+            terms.masked_fill(~chosen, 0.0).sum() / len(terms) for chosen in (fake, ~fake)
         )
         parts = {"fake": of_fakes.detach(), "real": of_real.detach()}
-        return {"total": (of_fakes + of_real) / 2} | parts
+        return {"total": of_fakes + of_real} | parts
 
     def _check(self, images: Tensor) -> None:
         """Refuse what is no batch of clips in [0, 1]; values are looked at on the CPU only.

@@ -107,12 +107,16 @@ class FTCN(ClipDetector):
         self.drop = nn.Dropout(settings.head_dropout)
         self.output = nn.Linear(width, 1)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, T, 3, H, W) in [0, 1] -> (B, 1), the logit of fake."""
+    def features(self, images: Tensor) -> Tensor:
+        """(B, T, 3, H, W) in [0, 1] -> (B, D), the transformer's; D is 1024 for the reference."""
         self._check(images)
         planes = ((images - self.mean) / self.std).transpose(1, 2)
         moments = self.backbone(planes.to(self.output.weight.dtype)).mean((3, 4)).transpose(1, 2)
-        return self.output(self.drop(self.transformer(moments)))
+        return self.transformer(moments)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, T, 3, H, W) in [0, 1] -> (B, 1), the logit of fake."""
+        return self.output(self.drop(self.features(images)))
 
 
 class Temporal(nn.Conv2d):

@@ -141,12 +141,16 @@ class LipForensics(ClipDetector):
             ]
         )
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, T, 3, H, W) in [0, 1] -> (B, 1), the logit of fake."""
+    def features(self, images: Tensor) -> Tensor:
+        """(B, T, 3, H, W) in [0, 1] -> (B, D), the mean over time; D is 768 for the reference."""
         self._check(images)
         mouths = self.mouths(images).to(self.output.weight.dtype)
         moments = self.backbone(mouths)
-        return self.output(self.temporal(moments.transpose(1, 2)).mean(2))
+        return self.temporal(moments.transpose(1, 2)).mean(2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, T, 3, H, W) in [0, 1] -> (B, 1), the logit of fake."""
+        return self.output(self.features(images))
 
 
 class LipNet(nn.Module):

@@ -170,7 +170,8 @@ def embed_rows(
     config: RunConfig,
     device: torch.device | str = "cpu",
 ) -> np.ndarray:
-    """Features (N, D) float32 of the rows' central crops, in groups as :func:`score_rows`.
+    """Features (N, D) float32 of the rows' central crops, in groups as :func:`score_rows`; of the
+    clips, for rows of :func:`mcxlib.data.crops.clips.clips`.
 
     Raises:
         ValueError: the detector has no feature vector.

@@ -31,15 +31,16 @@ def evaluating(model: nn.Module) -> Iterator[torch.device]:
 
 
 def embed_frames(model: Detector, images: Tensor, batch_size: int = 64) -> np.ndarray:
-    """Feature vectors x_i of images, no partner involved: (N, 3, H, W) in [0, 1] -> (N, D) float32.
+    """Feature vectors x_i of images, no partner involved: (N, 3, H, W), or clips (N, T, 3, H, W),
+    in [0, 1] -> (N, D) float32.
 
     The detector's ``features``. It is in evaluation mode during the call and afterwards in the
     mode it was in. No gradient is kept.
 
     Raises:
-        ValueError: no image, images that are not (N, 3, H, W), or a detector without such vectors.
+        ValueError: no image, images of another shape, or a detector without such vectors.
     """
-    if images.ndim != 4 or images.shape[1] != 3 or not len(images):
+    if images.ndim not in (4, 5) or images.shape[-3] != 3 or not len(images):
         raise ValueError(
             f"images must have shape (N, 3, H, W) with N >= 1, not {tuple(images.shape)}"
         )

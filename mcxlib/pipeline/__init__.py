@@ -17,7 +17,7 @@ _HOMES = {
         *("ensure_rows", "ensure_videos", "left_out", "make_manifest", "parts", "plan"),
     ),
     "merge": ("merge",),
-    "runs": ("check_retrain", "ensure_run", "run_folder", "run_recipe", "start_weights"),
+    "runs": ("check_retrain", "ensure_run", "items", "run_folder", "run_recipe", "start_weights"),
     "scores": ("ensure_features", "ensure_scores", "stored_scores"),
     "validation": ("ensure_validation", "stored_validation"),
 }

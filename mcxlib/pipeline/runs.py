@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcxlib import config as configs
 from mcxlib import detectors, runs
@@ -24,6 +24,9 @@ from mcxlib.pipeline import data as data_steps
 from mcxlib.pipeline.common import alone, progress
 from mcxlib.settings import paths
 from mcxlib.settings import recipe as recipes
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RETRAIN = ("never", "changed", "all")
 """What to do with a finished run: use it; train it anew if what decides its weights has changed
@@ -195,9 +198,15 @@ def _say_masks(config: RunConfig, folder: Path, fakes: int, with_masks: int) -> 
     print(f"{config.run_id}: {said}; {listed} lists them", file=sys.stderr)
 
 
+def items(config: RunConfig, rows: pd.DataFrame) -> pd.DataFrame:
+    """What the detector of a run judges of some rows: the rows, or for a detector of clips, rows of
+    clips. Errors as :func:`mcxlib.data.crops.clips.clips`."""
+    clip = clip_of(detectors.find(config.detector), config.model)
+    return clips(rows.reset_index(drop=True), *clip).rows
+
+
 def _check(config: RunConfig, training: engine.TrainingData) -> None:
     """All that the data alone can be refused for, before anything on disk is touched."""
     guard.check(config, training.rows)
-    clip = clip_of(detectors.find(config.detector), config.model)
-    rows = clips(training.part("train").reset_index(drop=True), *clip).rows
+    rows = items(config, training.part("train"))
     batch_sampler(config, rows, len(training.classes), world_size=processes.expected())

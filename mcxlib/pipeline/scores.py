@@ -17,7 +17,7 @@ from mcxlib.engine.hardware import Hardware
 from mcxlib.files import digest, write_json
 from mcxlib.pipeline import data as data_steps
 from mcxlib.pipeline.common import alone, progress, read_if_there
-from mcxlib.pipeline.runs import check_ours, ensure_run, run_folder
+from mcxlib.pipeline.runs import check_ours, ensure_run, items, run_folder
 from mcxlib.settings.data import DataConfig
 
 FEATURE_SAMPLE = 1000
@@ -304,7 +304,7 @@ def _store_features(
     from mcxlib.engine.score import embed_rows
 
     model, trained, _ = weights.load(folder.weights)
-    sample = rows
+    sample = rows = items(trained, rows)
     if len(rows) > FEATURE_SAMPLE:
         chosen = np.random.default_rng(0).choice(len(rows), FEATURE_SAMPLE, replace=False)
         sample = rows.iloc[np.sort(chosen)]
