@@ -10,7 +10,7 @@ import torch
 from sklearn.metrics import log_loss
 from training import fit
 
-from mcxlib import config, detectors, weights
+from mcxlib import config, detectors, pipeline, weights
 from mcxlib.answer.judge import Judge
 from mcxlib.data.crops import storage
 from mcxlib.data.crops.clips import clips
@@ -25,6 +25,7 @@ from mcxlib.data.faces.finder import FaceFinder
 from mcxlib.detectors import lipforensics
 from mcxlib.detectors.clips import clip_of
 from mcxlib.engine.score import score_rows
+from mcxlib.figures import mined
 from mcxlib.files import read_json
 from mcxlib.runs import RunFolder
 from mcxlib.settings import matrix
@@ -277,6 +278,25 @@ def test_training_scores_clips_and_says_what_was_padded(trained, crop_tables, ca
     with torch.no_grad():
         expected = model(images.float() / 255).sigmoid().item()
     assert table["fake_score"].iloc[7] == pytest.approx(expected, abs=1e-5)
+
+
+def test_pairs_of_clips_are_mined_by_their_features(trained, crop_tables):
+    """As notebook 02 shows them."""
+    made, _, folder = trained
+    rows, crops = crop_tables
+    training = pipeline.items(made, rows[rows["split"] == "train"])
+    batch = training.groupby("class_index").head(3).reset_index(drop=True)
+    images, labels = CropDataset(batch, crops, 36).__getitems__(list(range(len(batch))))
+    model = weights.load(folder.weights).model
+    pairs = mined.mine(model, images / 255, batch)
+    with torch.no_grad():
+        features = model.features(images / 255)
+    near = torch.cdist(features, features).fill_diagonal_(torch.inf)
+    near[labels[:, None] == labels] = torch.inf
+    others = pairs[pairs["kind"] == "another class"]
+    assert dict(zip(others["first"], others["second"], strict=True)) == dict(
+        enumerate(near.argmin(1).tolist())
+    )
 
 
 def test_batch_size_and_workers_change_no_bit(trained, crop_tables):
