@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.special import expit, logit
 from sklearn.metrics import balanced_accuracy_score, recall_score, roc_auc_score
 
 from mcxlib import evaluate
@@ -225,6 +226,19 @@ def test_confident_video_scores_by_hand():
     )
     table = evaluate.video_scores(data, "confident").set_index("video_id")
     assert table["fake_score"].to_dict() == pytest.approx({"a": 0.9, "b": 0.1, "c": 10.4 / 12})
+
+
+def test_means_of_logits_by_scipy():
+    videos = {"a": [0.9, 0.2, 0.6], "b": [0.5], "c": [1.0, 0.5, 0.5]}
+    rows = [("set", name, True, "DF", score) for name, all_ in videos.items() for score in all_]
+    data = pd.DataFrame(
+        rows, columns=["dataset", "video_id", "is_fake", "manipulation", "fake_score"]
+    )
+    table = evaluate.video_scores(data, "logits").set_index("video_id")
+    expected = {
+        name: expit(logit(np.clip(all_, 1e-6, 1 - 1e-6)).mean()) for name, all_ in videos.items()
+    }
+    assert table["fake_score"].to_dict() == pytest.approx(expected)
 
 
 def test_video_scores_refuse_what_they_cannot_mean():

@@ -18,8 +18,8 @@ def tables(
     video: Annotated[
         str,
         typer.Option(
-            help="a video's score from its frames', for all rows: mean, median, top_k, confident; "
-            "if not given, as each row's publication does it"
+            help="a video's score from its frames', for all rows: mean, median, top_k, "
+            "confident, logits; if not given, as each row's publication does it"
         ),
     ] = "",
     kept: Annotated[

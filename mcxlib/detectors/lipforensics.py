@@ -89,10 +89,11 @@ class LipForensics(ClipDetector):
         "averaged over twelve frames, for 68 points and the mean face of the lip-reading data: "
         "how much of a face the mouth's square shows is of this project's choice; real and fake "
         "clips weigh alike; this paper's optimiser and batches, since the reference has no code "
-        "for training; a video's score is the mean of its clips' probabilities, not of their logits"
+        "for training"
     )
     licence: ClassVar[str] = "MIT"
     frames_per_item: ClassVar[int] = 25
+    video_rule: ClassVar[str] = "logits"
     settings: LipForensicsSettings
 
     def __init__(self, settings: LipForensicsSettings, classes: tuple[str, ...]) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from mcxlib.evaluate.calibration import CLOSEST
 from mcxlib.evaluate.checks import no_nan
 
-REDUCTIONS = ("mean", "median", "top_k", "confident")
+REDUCTIONS = ("mean", "median", "top_k", "confident", "logits")
 """Ways from the scores of a video's frames to the video's score."""
 
 
@@ -18,8 +19,8 @@ def video_scores(frames: pd.DataFrame, reduction: str = "mean", top_k: int = 5) 
         frames: one row a frame, with columns dataset, video_id, is_fake, manipulation and
             fake_score.
         reduction: ``"mean"`` (the default of the paper's released code), ``"median"``,
-            ``"top_k"``: the mean of the ``top_k`` highest scores, of all if there are fewer; or
-            ``"confident"``, see :func:`confident`.
+            ``"top_k"``: the mean of the ``top_k`` highest scores, of all if there are fewer;
+            ``"confident"``, see :func:`confident`; or ``"logits"``, see :func:`of_logits`.
         top_k: see above.
 
     Returns:
@@ -68,6 +69,8 @@ def video_scores(frames: pd.DataFrame, reduction: str = "mean", top_k: int = 5) 
         table["fake_score"] = scores.median()
     elif reduction == "confident":
         table["fake_score"] = scores.agg(lambda faces: confident(faces.to_numpy()))
+    elif reduction == "logits":
+        table["fake_score"] = scores.agg(lambda clips: of_logits(clips.to_numpy()))
     else:
         descending = frames.sort_values("fake_score", ascending=False, kind="stable")
         highest = descending.groupby(key, sort=False, observed=True, dropna=False).head(top_k)
@@ -76,6 +79,15 @@ def video_scores(frames: pd.DataFrame, reduction: str = "mean", top_k: int = 5) 
     table["n_frames"] = groups.size()
     columns = [*key, *fixed, "fake_score", "n_frames", *kept[len(fixed) :]]
     return table.reset_index()[columns]
+
+
+def of_logits(scores: np.ndarray) -> float:
+    """Scores of one video's clips (n,) -> its score by LipForensics: the sigmoid of the mean logit.
+
+    Scores of 0 and 1 are taken for 1e-6 off.
+    """
+    inside = np.asarray(scores, dtype=np.float64).clip(CLOSEST, 1 - CLOSEST)
+    return float(1 / (1 + np.exp(-np.mean(np.log(inside) - np.log1p(-inside)))))
 
 
 def confident(scores: np.ndarray) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mcxlib import paper
-from mcxlib.evaluate.videos import confident
+from mcxlib.evaluate.videos import confident, of_logits
 from mcxlib.tables.compare import RATES, closed_set, cross_dataset
 from mcxlib.tables.stored import DATASETS, FACEFORENSICS, Run, find_runs, read_scores
 
@@ -67,6 +67,7 @@ _OF_VIDEOS: dict[str, Any] = {
     "median": "median",
     "top_k": lambda scores: scores.nlargest(5).mean(),
     "confident": lambda scores: confident(scores.to_numpy()),
+    "logits": lambda scores: of_logits(scores.to_numpy()),
 }
 
 

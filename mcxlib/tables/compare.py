@@ -119,8 +119,9 @@ def cross_dataset(
     """Table 3: three further data sets, video by video.
 
     ``video``: how a video's score comes from its frames'
-    (:func:`mcxlib.evaluate.videos.video_scores`): mean, median, top_k or confident; None: as each
-    row's own publication does it, which for all but Seferbekov's detector is the mean.
+    (:func:`mcxlib.evaluate.videos.video_scores`): mean, median, top_k, confident or logits; None:
+    as each row's own publication does it, which for all but Seferbekov's detector and
+    LipForensics is the mean.
     Columns and errors as in :func:`closed_set`; n_real and n_fake count videos, and ``video_rule``
     says what was taken.
     """
