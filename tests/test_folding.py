@@ -8,6 +8,7 @@ from torch import nn
 
 from mcxlib import detectors, weights
 from mcxlib.config import load
+from mcxlib.detectors.clips import clip_of
 from mcxlib.engine.folding import folded
 
 
@@ -32,7 +33,9 @@ def norms(model):
 @pytest.mark.parametrize("name", list(detectors.modules()))
 def test_every_detector_says_the_same(name):
     model = detector(detector=name)
-    images = torch.rand(2, 3, 64, 64, dtype=torch.float64)
+    frames = clip_of(type(model), model.settings).frames
+    shape = (2, *([frames] if frames > 1 else []), 3, 64, 64)
+    images = torch.rand(shape, dtype=torch.float64)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     expected = model(images)
     quick = folded(model)
