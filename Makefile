@@ -45,7 +45,7 @@ book: $(STAMP)  ## (default) run the pipeline, build the book: results/book/_bui
 	@echo "==> done: open results/book/_build/html/index.html"
 
 full: override ARGS += --config full=1
-full: book  ## the same with the larger detectors of the tables and three seeds of every row: an hour
+full: book  ## the same with the larger detectors of the tables and three seeds of every row: an hour and a half
 
 env: $(STAMP)  ## install everything into .venv, nothing else
 
