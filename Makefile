@@ -29,8 +29,8 @@ endif
 # Snakemake's own lock outlives a killed run and would have to be removed by hand. flock's goes
 # with its process; where there is no flock (macOS), Snakemake's is kept.
 FLOCK := $(shell command -v flock 2>/dev/null)
-# Two studies are long and wait for runs: these go first, or all would wait for them at the end.
-SNAKEMAKE := $(BIN)/python -m snakemake --cores $(CORES) --prioritize ablation robustness --rerun-incomplete
+# The study waits for one run and is long: both go first, or all would wait for it at the end.
+SNAKEMAKE := $(BIN)/python -m snakemake --cores $(CORES) --rerun-incomplete --prioritize ablation
 ifdef FLOCK
 SNAKEMAKE := flock .snakemake/make.lock $(SNAKEMAKE) --nolock
 endif
