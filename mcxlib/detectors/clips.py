@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from torch import Tensor
 from torch.nn import functional
 
-from mcxlib.detectors.base import Detector
+from mcxlib.detectors.base import Detector, check_images
 
 
 class Clip(NamedTuple):
@@ -49,28 +49,14 @@ class ClipDetector(Detector):
         return {"total": of_fakes + of_real} | parts
 
     def _check(self, images: Tensor) -> None:
-        """Refuse what is no batch of clips in [0, 1]; values are looked at on the CPU only.
-
-        Raises:
-            ValueError: a wrong shape or dtype, or values that look like 0-255.
-        """
+        """Refuse what is no batch of clips in [0, 1]; errors as :func:`check_images`."""
         frames = self.settings.clip_frames
         if images.ndim != 5 or images.shape[1] != frames or images.shape[2] != 3:
             raise ValueError(
                 f"{self.name}: clips must have shape (B, {frames}, 3, H, W), not "
                 f"{tuple(images.shape)}"
             )
-        if not images.is_floating_point():
-            raise ValueError(
-                f"{self.name}: clips must be floating point in [0, 1], not {images.dtype}; divide "
-                "8-bit images by 255"
-            )
-        looked_at = images.device.type == "cpu" and not torch.compiler.is_compiling()
-        if looked_at and images.numel() and images.amax() > 2:
-            raise ValueError(
-                f"{self.name}: clips must be RGB in [0, 1], but the largest value is "
-                f"{images.amax():.4g}; divide 8-bit images by 255"
-            )
+        check_images(images.flatten(0, 1), self.name)
 
 
 def clip_of(kind: type[Detector], settings: BaseModel) -> Clip:
