@@ -44,7 +44,7 @@ def fit_temperature(is_fake: ArrayLike, fake_score: ArrayLike) -> Temperature:
     if score.min() < 0 or score.max() > 1:
         raise ValueError("scores outside [0, 1] are no probabilities")
     # Positive where the score is on its label's side of one half.
-    margin = np.where(fake, 1, -1) * _logit(score)
+    margin = np.where(fake, 1, -1) * logit(score)
     weight = np.where(fake, 0.5 / fake.sum(), 0.5 / (~fake).sum())
     if margin.min() >= 0:
         raise ValueError(
@@ -64,9 +64,10 @@ def fit_temperature(is_fake: ArrayLike, fake_score: ArrayLike) -> Temperature:
 
 def calibrated(fake_score: ArrayLike, temperature: float) -> NDArray[np.float64]:
     """Scores of any shape -> probabilities: sigmoid(logit(score) / temperature)."""
-    return 1 / (1 + np.exp(-_logit(np.asarray(fake_score, dtype=np.float64)) / temperature))
+    return 1 / (1 + np.exp(-logit(np.asarray(fake_score, dtype=np.float64)) / temperature))
 
 
-def _logit(score: NDArray[np.float64]) -> NDArray[np.float64]:
+def logit(score: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of scores of any shape; those of 0 and 1 are taken for :data:`CLOSEST` off."""
     inside = score.clip(CLOSEST, 1 - CLOSEST)
     return np.log(inside) - np.log1p(-inside)

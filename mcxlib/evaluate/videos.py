@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from mcxlib.evaluate.calibration import CLOSEST
+from mcxlib.evaluate.calibration import logit
 from mcxlib.evaluate.checks import no_nan
 
 REDUCTIONS = ("mean", "median", "top_k", "confident", "logits")
@@ -82,12 +82,9 @@ def video_scores(frames: pd.DataFrame, reduction: str = "mean", top_k: int = 5) 
 
 
 def of_logits(scores: np.ndarray) -> float:
-    """Scores of one video's clips (n,) -> its score by LipForensics: the sigmoid of the mean logit.
-
-    Scores of 0 and 1 are taken for 1e-6 off.
-    """
-    inside = np.asarray(scores, dtype=np.float64).clip(CLOSEST, 1 - CLOSEST)
-    return float(1 / (1 + np.exp(-np.mean(np.log(inside) - np.log1p(-inside)))))
+    """Scores of one video's clips (n,) -> its score by LipForensics: the sigmoid of the mean
+    logit."""
+    return float(1 / (1 + np.exp(-logit(np.asarray(scores, dtype=np.float64)).mean())))
 
 
 def confident(scores: np.ndarray) -> float:
