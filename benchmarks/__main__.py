@@ -11,16 +11,16 @@ import typer
 from rich.console import Console
 from tqdm import tqdm
 
-from benchmarks import cost, counted, entries, report, scaling, storage
+from benchmarks import cost, counted, detectors, entries, report, scaling, storage
 from benchmarks.measure import Settings
 from mcxlib.engine import memory
 from mcxlib.files import write_json
 
 HERE = Path(__file__).parent
-STORAGE, REPORT = "storage", "report"
+STORAGE, PUBLISHED, REPORT = "storage", "published", "report"
 SCALING, COUNTED = "scaling", "counted"
 """What they measure or count lies with the package, which computes with it."""
-OTHERS = (STORAGE, SCALING, COUNTED, REPORT)
+OTHERS = (STORAGE, PUBLISHED, SCALING, COUNTED, REPORT)
 
 console = Console(stderr=True)
 
@@ -34,10 +34,17 @@ def _chosen(names: list[str]) -> list[str]:
     return [name for name in entries.names() if name in names] if names else entries.names()
 
 
-def _of_package(names: list[str], quick: bool, output: Path | None) -> None:
-    """Write what the package computes with; to ``output``, if that is given."""
+def _others(names: list[str], settings: Settings, output: Path | None, crops: int) -> None:
+    """Measure what has a file of its own; to ``output``, if that is given."""
+    folder = output or HERE
+    if STORAGE in names:
+        storage.run(folder / report.STORAGE, settings, crops)
+    if PUBLISHED in names:
+        detectors.published(folder / detectors.PUBLISHED, settings, console.print)
     if SCALING in names:
-        typer.echo(scaling.run(output / scaling.FILE.name if output else scaling.FILE, quick))
+        typer.echo(
+            scaling.run(output / scaling.FILE.name if output else scaling.FILE, settings.quick)
+        )
     if COUNTED in names:
         typer.echo(counted.write(output / counted.COUNTED.name if output else counted.COUNTED))
 
@@ -46,9 +53,10 @@ def main(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help=f"entries ({', '.join(entries.ENTRIES)}), '{STORAGE}', '{SCALING}' for rates of "
-            f"each step, '{COUNTED}' for operations of each row, or '{REPORT}' for the page alone; "
-            "all entries without a name"
+            help=f"entries ({', '.join(entries.ENTRIES)}), '{STORAGE}', '{PUBLISHED}' for "
+            f"detectors at their publications' settings, '{SCALING}' for rates of each step, "
+            f"'{COUNTED}' for operations of each row, or '{REPORT}' for the page alone; all "
+            "entries without a name"
         ),
     ] = None,
     quick: Annotated[
@@ -92,9 +100,7 @@ def main(
                             f"target {result.target:.3g} {met}"
                         )
                         missed += [] if result.met else [name]
-        if STORAGE in names:
-            storage.run(folder / report.STORAGE, settings, crops)
-        _of_package(names, quick, output)
+        _others(names, settings, output, crops)
     except KeyboardInterrupt:
         console.print(f"stopped; what was finished is in {results}")
         report.write(folder)

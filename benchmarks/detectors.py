@@ -1,4 +1,5 @@
-"""Every detector over its own bare network: a training step, one scored image, peak memory.
+"""Every detector over its own bare network: a training step, one scored image, peak memory; at the
+demonstration's settings, or (:func:`published`) at its publication's.
 
 The bare network is the detector's backbone (or, where it has none, its own layers one after the
 other) under a linear layer and cross-entropy, fed with planes that are ready. What a detector adds
@@ -9,6 +10,7 @@ their own definition; there the counted operations say how much more, and that i
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -16,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks import measure, steps
+from benchmarks import machine, measure, steps
 from benchmarks.measure import Result, Settings, synchroniser
 from mcxlib import CLASSES, detectors
 from mcxlib.config import RunConfig, load
@@ -24,10 +26,15 @@ from mcxlib.detectors import dcl_views, together
 from mcxlib.detectors.base import Detector
 from mcxlib.detectors.clips import clip_of
 from mcxlib.engine import flops, schedule
+from mcxlib.files import read_json, write_json
 from mcxlib.weights import build
 
 GOAL = 1.10
 STEP_SECONDS, SCORE_SECONDS = 8.0, 2.0
+
+PUBLISHED = "published.json"
+IMAGES, CLIPS = 6, 3
+"""In a step at a publication's settings: on a CPU one takes seconds, and a clip takes gigabytes."""
 
 MORE = {
     "dcl": "a second view of each image through a second encoder, forward only",
@@ -178,9 +185,9 @@ def _planes(found: Bare, images: int, pixels: int, settings: Settings) -> Tensor
     return planes.to(settings.device, memory_format=torch.channels_last)
 
 
-def config_of(name: str) -> RunConfig:
-    """The demonstration's settings of a detector, in fp32."""
-    return load("demo", detector=name, precision="32-true")
+def config_of(name: str, preset: str = "demo") -> RunConfig:
+    """The settings of a detector in a preset, in fp32."""
+    return load(preset, detector=name, precision="32-true")
 
 
 def _side(config: RunConfig) -> int:
@@ -193,11 +200,20 @@ def _frames(config: RunConfig) -> int:
     return clip_of(detectors.find(config.detector), config.model).frames
 
 
-def training(name: str, settings: Settings) -> Pair:
+def _count(config: RunConfig, settings: Settings) -> int:
+    """Images or clips in a training step."""
+    if settings.quick:
+        return IMAGES
+    if config.preset == "demo":
+        return config.train.categories * config.train.per_category
+    return CLIPS if _frames(config) > 1 else IMAGES
+
+
+def training(name: str, settings: Settings, preset: str = "demo") -> Pair:
     """One training step of a detector, and of its bare network, on batches of the same size."""
-    config = config_of(name)
+    config = config_of(name, preset)
     train, model = config.train, config.model
-    count = 6 if settings.quick else train.categories * train.per_category
+    count = _count(config, settings)
     # A view of SupCon's is smaller than the image: two of them are its step.
     side = getattr(model, "view_side", 0) or _side(config)
     size = steps.Size(count, train.input_size, 0)
@@ -213,9 +229,9 @@ def training(name: str, settings: Settings) -> Pair:
     )
 
 
-def scoring(name: str, settings: Settings) -> Pair:
+def scoring(name: str, settings: Settings, preset: str = "demo") -> Pair:
     """The score of one image from its bytes, and the bare network's output for it."""
-    config = config_of(name)
+    config = config_of(name, preset)
     side = _side(config)
     model = build(config).to(settings.device).eval()
     found = bare(build(config))
@@ -272,16 +288,18 @@ def _operations(call: Callable[[], object]) -> int:
         return flops.count(call)
 
 
-def _compared(name: str, kind: str, pair: Pair, settings: Settings) -> Result:
+def _compared(
+    name: str, kind: str, pair: Pair, settings: Settings, least: int = 5, warm_up: int = 2
+) -> Result:
     counted = _operations(pair.ours) / _operations(pair.plain)
     expected = max(1.0, counted) if name in MORE else 1.0
     memory = [peak_bytes(call, settings.device) for call in (pair.ours, pair.plain)]
     samples = measure.take_turns(
         pair.ours,
         pair.plain,
-        least=settings.repetitions(5),
+        least=settings.repetitions(least),
         seconds=settings.seconds(STEP_SECONDS if kind == "step" else SCORE_SECONDS),
-        warm_up=2,
+        warm_up=warm_up,
         synchronise=synchroniser(settings.device),
     )
     subject = "Training step" if kind == "step" else "One scored image"
@@ -314,3 +332,35 @@ def run(settings: Settings) -> dict[str, Result]:
                 name, kind, make(name, settings), settings
             )
     return results | {"detectors": measure.worse(results)}
+
+
+def published(
+    path: Path, settings: Settings, starting: Callable[[str], None] = lambda name: None
+) -> dict[str, Any]:
+    """The same at the settings of each publication (preset ``paper``), in a file of its own by
+    device, since it takes longer; what a stopped run has measured on this machine stays.
+
+    With ``settings.quick``, the demonstration's settings, to try the code.
+    """
+    preset = "demo" if settings.quick else "paper"
+    here = machine.description(settings.device)
+    stored = read_json(path) if path.is_file() else {}
+    before = stored.get(settings.device.type, {})
+    names = sorted(detectors.modules(), key=lambda name: _frames(config_of(name)))  # clips last
+    entries: dict[str, Any] = {}
+    if before and machine.same(before["machine"], here) and before["quick"] == settings.quick:
+        entries = before["entries"] if len(before["entries"]) < 2 * len(names) else {}
+    for name in names:
+        for kind, make in (("step", training), ("score", scoring)):
+            if (key := f"detectors_{kind}_{name}") in entries:
+                continue
+            starting(key)
+            pair = make(name, settings, preset)
+            found = _compared(name, kind, pair, settings, least=3, warm_up=1)
+            images = _count(config_of(name, preset), settings) if kind == "step" else 1
+            entries[key] = found.row() | {"images": images}
+            left = [n for n in names if f"detectors_score_{n}" not in entries]
+            part = {"machine": here, "quick": settings.quick, "without": left}
+            stored |= {settings.device.type: part | {"entries": entries}}
+            write_json(path, stored)
+    return stored

@@ -14,6 +14,7 @@ from mcxlib.files import read_json, write_text
 REPORT = "RESULTS.md"
 STORAGE = "storage.json"
 COST = "cost.json"
+PUBLISHED = "published.json"
 NOT_MEASURED = "not measured"
 
 
@@ -88,7 +89,7 @@ def _ratios(found: dict[str, dict[str, Any]], expected: bool) -> str:
     return table(header, rows, "lrrrll")
 
 
-def _detectors(found: dict[str, dict[str, Any]]) -> list[str]:
+def _detectors(found: dict[str, dict[str, Any]], heading: str, about: str) -> list[str]:
     """Each detector over its bare network: one row a detector and kind of work."""
     rows, whys = [], {}
     for entry in found.values():
@@ -97,7 +98,8 @@ def _detectors(found: dict[str, dict[str, Any]]) -> list[str]:
         rows.append(
             [
                 details["detector"],
-                {"step": "training step", "score": "one scored image"}[details["kind"]],
+                {"step": "training step", "score": "one scored image"}[details["kind"]]
+                + (f", {entry['images']} images or clips" if entry.get("images", 1) > 1 else ""),
                 details["base"],
                 number(entry["ratio"]),
                 f"{number(entry['low'])} to {number(entry['high'])}",
@@ -116,12 +118,12 @@ def _detectors(found: dict[str, dict[str, Any]]) -> list[str]:
     header += ["operations", "peak memory", "the bare network's"]
     notes = [f"- \\* `{name}`: {why}." for name, why in whys.items()]
     return [
-        "### Detectors over their own bare network",
+        heading,
         "",
-        "Settings of the demonstration. *Operations*: counted, a detector's over its bare "
-        "network's. The goal is 1.10 times as long, and where a detector computes more by its own "
-        "definition (\\*), 1.10 times that many operations' share. Peak memory: the most that the "
-        "work holds at once beyond weights and batch.",
+        f"{about} *Operations*: counted, a detector's over its bare network's. The goal is 1.10 "
+        "times as long, and where a detector computes more by its own definition (\\*), 1.10 times "
+        "that many operations' share. Peak memory: the most that the work holds at once beyond "
+        "weights and batch.",
         "",
         table(header, rows, "lllrrrlrrr"),
         "",
@@ -257,7 +259,12 @@ def _device(results: dict[str, Any], suffix: str) -> list[str]:
         "",
         *_details(found),
         "",
-        *_detectors(each),
+        *_detectors(
+            each,
+            "### Detectors over their own bare network",
+            "Settings of the demonstration: tiny networks, of which one score takes a few "
+            "milliseconds, so that what is fixed weighs most.",
+        ),
         "### Times behind the ratios",
         "",
         "Medians of repetitions that took turns.",
@@ -269,6 +276,19 @@ def _device(results: dict[str, Any], suffix: str) -> list[str]:
         _limit(machine, found),
         "",
     ]
+
+
+def _published(found: dict[str, Any]) -> list[str]:
+    """Detectors at their publications' settings, by device."""
+    lines = []
+    for device, part in found.items():
+        about = "Settings of each publication (preset `paper`), with smaller batches."
+        if len(left := part["without"]):
+            about += f" {NOT_MEASURED.capitalize()}: {', '.join(left)}."
+        name = {"cpu": "", "cuda": " on a GPU"}[device]
+        heading = f"## Detectors at their publications' size{name}"
+        lines += [*_detectors(part["entries"], heading, about), _machine(part["machine"]), ""]
+    return lines
 
 
 def storage_table(found: dict[str, Any]) -> str:
@@ -405,10 +425,12 @@ def text(
     results: dict[str, Any],
     storage: dict[str, Any] | None = None,
     cost: dict[str, Any] | None = None,
+    published: dict[str, Any] | None = None,
 ) -> str:
     """The whole page."""
     lines = ["# Measured", ""]
-    if results.get("quick") or (storage or {}).get("quick"):
+    others = [storage or {}, *(published or {}).values()]
+    if results.get("quick") or any(part.get("quick") for part in others):
         lines += [
             "**From a `--quick` run, with tiny sizes and hardly a repetition: the numbers mean "
             "nothing.**",
@@ -420,6 +442,7 @@ def text(
         lines += ["## Ratios", "", f"On the CPU: {NOT_MEASURED}.", ""]
     if f"{MACHINE}_cuda" in results:
         lines += ["## Ratios on a GPU", "", *_device(results, "_cuda")]
+    lines += _published(published or {})
     lines += _storage(storage) if storage else ["## Storage of crops", "", f"{NOT_MEASURED}.", ""]
     if cost:
         lines += [*_cost(cost), *_memory(cost["memory"])]
@@ -428,7 +451,7 @@ def text(
 
 def write(folder: Path) -> Path:
     """Make RESULTS.md in ``folder`` from the JSON files that are there."""
-    read = {name: folder / name for name in (RESULTS, STORAGE, COST)}
+    read = {name: folder / name for name in (RESULTS, STORAGE, COST, PUBLISHED)}
     found = {name: read_json(path) if path.is_file() else None for name, path in read.items()}
-    write_text(folder / REPORT, text(found[RESULTS] or {}, found[STORAGE], found[COST]))
+    write_text(folder / REPORT, text(found.pop(RESULTS) or {}, *found.values()))
     return folder / REPORT

@@ -179,6 +179,15 @@ def from_stored(values: dict[str, Any]) -> RunConfig:
     return _build(values.pop("detector"), values)
 
 
+def strange(values: dict[str, Any]) -> list[str]:
+    """What :func:`from_stored` leaves out because the detector has no such setting any more, as
+    ``name = value``: a network built without it need not be the one that was trained."""
+    if "format" not in values:  # one flat object of all settings: whose each was is not known
+        return []
+    fields = detectors.find(values["detector"]).Settings.model_fields
+    return [f"{name} = {value!r}" for name, value in values["model"].items() if name not in fields]
+
+
 def known(preset: str, values: dict[str, Any], fields: list[str]) -> None:
     """Refuse a preset or a setting that does not exist."""
     if preset not in PRESETS:

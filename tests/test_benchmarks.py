@@ -332,6 +332,45 @@ def test_every_detector_that_is_measured_is_on_the_page(monkeypatch):
     assert "| `detectors` |" in page
 
 
+def test_what_a_stopped_run_measured_at_published_sizes_stays(tmp_path, monkeypatch):
+    two = {name: detectors.modules()[name] for name in ("mesonet", "supcon")}
+    monkeypatch.setattr(detectors, "modules", lambda: two)
+    path, begun = tmp_path / each_detector.PUBLISHED, []
+
+    def stops_at_the_third(name):
+        begun.append(name)
+        if len(begun) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        each_detector.published(path, QUICK, stops_at_the_third)
+    part = read_json(path)["cpu"]
+    assert (set(part["entries"]), part["without"]) == (set(begun[:2]), ["supcon"])
+    page = report.text({}, published=read_json(path))
+    assert "hardly a repetition" in page
+    assert "Not measured: supcon." in page
+    kept = part["entries"]
+    each_detector.published(path, QUICK, begun.append)
+    assert begun[2:] == ["detectors_step_supcon"] * 2 + ["detectors_score_supcon"]
+    part = read_json(path)["cpu"]
+    assert part["entries"].items() >= kept.items()
+    assert part["without"] == []
+    page = report.text({}, published={"cpu": part})
+    assert "## Detectors at their publications' size\n" in page
+    assert "| mesonet | training step, 6 images or clips | its own layers, 64 px |" in page
+    assert "Not measured:" not in page
+
+
+def test_a_step_at_a_published_size_is_small_and_of_its_preset():
+    config = each_detector.config_of("seferbekov", "paper")
+    assert (config.train.precision, each_detector._side(config)) == ("32-true", 380)
+    real = Settings()
+    assert each_detector._count(config, real) == 6
+    assert each_detector._count(each_detector.config_of("ftcn", "paper"), real) == 3
+    demo = each_detector.config_of("mesonet")
+    assert each_detector._count(demo, real) == demo.train.categories * demo.train.per_category
+
+
 # -- crops --------------------------------------------------------------------------------------
 
 

@@ -111,6 +111,19 @@ def test_newer_formats_are_refused_and_foreign_files_named(tmp_path):
         schemas.read_scores(tmp_path / "scores.parquet")
 
 
+def test_a_setting_that_is_gone_is_no_reason_to_compute_something_else(tmp_path):
+    """The tensors would fit: only the card tells that the network did something more with them."""
+    model, config, card = weights.load(RUN.weights)
+    stored = config.stored()
+    stored["model"] |= {"temper": 0.5, "shout": True}
+    file = tmp_path / "other.safetensors"
+    weights.save(file, model, card.model_copy(update={"format": 1, "config": stored}))
+    said = r"other\.safetensors was made with settings of mcx-api .*\(temper = 0\.5, shout = True\)"
+    with pytest.raises(ValueError, match=said):
+        weights.load(file)
+    assert weights.read_card(file).config == stored
+
+
 def test_what_is_written_today_says_its_format(tmp_path):
     model, config, card = weights.load(RUN.weights)
     today = card.model_copy(update={"format": 1, "config": config.stored()})

@@ -55,13 +55,22 @@ def load(path: Path) -> Loaded:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a safetensors file, not one of this project's, of a newer format, or its
-            tensors do not fit the network its own configuration describes; says which.
+        ValueError: not a safetensors file, not one of this project's, of a newer format, made with
+            settings of the detector that this program does not have, or its tensors do not fit the
+            network its own configuration describes; says which.
     """
     path = Path(path)
     card = read_card(path)
     with _understood(path):
         config = configs.from_stored(card.config)
+        strange = configs.strange(card.config)
+    if strange:
+        raise ValueError(
+            f"{path} was made with settings of {config.detector} that this program does not have "
+            f"({', '.join(strange)}), and might compute something else here; use the version of "
+            "mcxlib that its provenance names"
+        )
+    with _understood(path):
         # What the file holds takes the place of what training began with.
         fresh = config.model.model_copy(update={"pretrained": False})
         model = build(config.model_copy(update={"model": fresh}), card.classes)
