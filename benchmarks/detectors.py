@@ -192,7 +192,7 @@ def config_of(name: str, preset: str = "demo") -> RunConfig:
 
 def _side(config: RunConfig) -> int:
     """Of what the network sees, in pixels."""
-    own = (getattr(config.model, name, 0) for name in ("side", "shown"))
+    own = (getattr(config.model, name, 0) for name in ("crop", "side", "shown"))
     return next(filter(None, own), config.train.input_size)
 
 
@@ -207,6 +207,12 @@ def _count(config: RunConfig, settings: Settings) -> int:
     if config.preset == "demo":
         return config.train.categories * config.train.per_category
     return CLIPS if _frames(config) > 1 else IMAGES
+
+
+def _batch(config: RunConfig, kind: str, settings: Settings) -> str:
+    """What is measured at once, in words."""
+    count = _count(config, settings) if kind == "step" else 1
+    return f"{count} {'clip' if _frames(config) > 1 else 'image'}{'s' if count > 1 else ''}"
 
 
 def training(name: str, settings: Settings, preset: str = "demo") -> Pair:
@@ -346,7 +352,8 @@ def published(
     here = machine.description(settings.device)
     stored = read_json(path) if path.is_file() else {}
     before = stored.get(settings.device.type, {})
-    names = sorted(detectors.modules(), key=lambda name: _frames(config_of(name)))  # clips last
+    # The longest clips last.
+    names = sorted(detectors.modules(), key=lambda name: _frames(config_of(name, preset)))
     entries: dict[str, Any] = {}
     if before and machine.same(before["machine"], here) and before["quick"] == settings.quick:
         entries = before["entries"] if len(before["entries"]) < 2 * len(names) else {}
@@ -357,8 +364,7 @@ def published(
             starting(key)
             pair = make(name, settings, preset)
             found = _compared(name, kind, pair, settings, least=3, warm_up=1)
-            images = _count(config_of(name, preset), settings) if kind == "step" else 1
-            entries[key] = found.row() | {"images": images}
+            entries[key] = found.row() | {"batch": _batch(config_of(name, preset), kind, settings)}
             left = [n for n in names if f"detectors_score_{n}" not in entries]
             part = {"machine": here, "quick": settings.quick, "without": left}
             stored |= {settings.device.type: part | {"entries": entries}}

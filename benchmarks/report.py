@@ -98,8 +98,8 @@ def _detectors(found: dict[str, dict[str, Any]], heading: str, about: str) -> li
         rows.append(
             [
                 details["detector"],
-                {"step": "training step", "score": "one scored image"}[details["kind"]]
-                + (f", {entry['images']} images or clips" if entry.get("images", 1) > 1 else ""),
+                {"step": "training step", "score": "one score"}[details["kind"]]
+                + (f" of {entry['batch']}" if "batch" in entry else ""),
                 details["base"],
                 number(entry["ratio"]),
                 f"{number(entry['low'])} to {number(entry['high'])}",

@@ -19,8 +19,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from types import NoneType
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mcxlib.files import read_json, visible
 
@@ -29,14 +30,42 @@ ASIDE = ".old"
 
 _REMEDY = "bring back the file, or train that run again in another folder"
 
-_RECORD: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("run_id", "finished"), str),
-    **dict.fromkeys(("commit", "processor", "device"), (str, NoneType)),
-    "format": int,
-    **dict.fromkeys(("steps", "seconds", "flop"), (int, float, NoneType)),
-    **dict.fromkeys(("recipe", "trained_on", "packages", "crop_contract"), dict),
-}
-"""Entries of a run's record that this program reads, where they are there."""
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _Recipe(_Part):
+    code: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
+
+
+class _Masks(_Part):
+    with_masks: int
+    fakes: int
+
+
+class _TrainedOn(_Part):
+    masks: _Masks | None = None
+
+
+class _Record(_Part):
+    """Of a run's record, what this program reads, where it is there."""
+
+    run_id: str = ""
+    finished: str = ""
+    commit: str | None = None
+    processor: str | None = None
+    device: str | None = None
+    format: int = 0
+    steps: float | None = None
+    seconds: float | None = None
+    flop: float | None = None
+    recipe: _Recipe = _Recipe()
+    trained_on: _TrainedOn = _TrainedOn()
+    packages: dict[str, str] = {}
+    crop_contract: dict[str, Any] = {}
+    gpus: list[Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -123,9 +152,13 @@ class RunFolder:
             raise ValueError(f"{self.provenance} cannot be read ({error}); {_REMEDY}") from error
         if not isinstance(record, dict):
             raise ValueError(f"{self.provenance} is no record of a run; {_REMEDY}")
-        for name, kind in _RECORD.items():
-            if name in record and not isinstance(record[name], kind):
-                raise ValueError(f"{self.provenance}: {name} is not what it should be; {_REMEDY}")
+        try:
+            _Record.model_validate(record)
+        except ValidationError as error:
+            name = ".".join(map(str, error.errors()[0]["loc"]))
+            raise ValueError(
+                f"{self.provenance}: {name} is not what it should be; {_REMEDY}"
+            ) from None
         return record
 
     def read_recipe(self) -> dict[str, Any] | None:

@@ -357,13 +357,16 @@ def test_what_a_stopped_run_measured_at_published_sizes_stays(tmp_path, monkeypa
     assert part["without"] == []
     page = report.text({}, published={"cpu": part})
     assert "## Detectors at their publications' size\n" in page
-    assert "| mesonet | training step, 6 images or clips | its own layers, 64 px |" in page
+    assert "| mesonet | training step of 6 images | its own layers, 64 px |" in page
     assert "Not measured:" not in page
 
 
 def test_a_step_at_a_published_size_is_small_and_of_its_preset():
     config = each_detector.config_of("seferbekov", "paper")
     assert (config.train.precision, each_detector._side(config)) == ("32-true", 380)
+    # What their publications cut out of faces that are scaled first.
+    assert each_detector._side(each_detector.config_of("bayar", "paper")) == 128
+    assert each_detector._side(each_detector.config_of("lipforensics", "paper")) == 88
     real = Settings()
     assert each_detector._count(config, real) == 6
     assert each_detector._count(each_detector.config_of("ftcn", "paper"), real) == 3
@@ -470,6 +473,19 @@ def test_operations_of_a_transposed_convolution_by_hand():
     once = 2 * 25 * 4 * 6 * 4
     assert flops.count(lambda: net(images)) == once
     assert flops.count(lambda: result.sum().backward()) == 2 * once
+
+
+def test_operations_of_attention_by_hand():
+    """Two products forward; backward their four gradients, and the first of them once more."""
+    query, key, value = (torch.randn(2, 3, n, 8, requires_grad=True) for n in (10, 12, 12))
+    attention = nn.functional.scaled_dot_product_attention
+    result = attention(query, key, value)
+    product = 2 * (2 * 3) * 10 * 12 * 8
+    assert flops.count(lambda: attention(query, key, value)) == 2 * product
+    assert flops.count(lambda: result.sum().backward()) == 5 * product
+    with torch.device("meta"):
+        planes = [torch.empty(2, 3, n, 8) for n in (10, 12, 12)]
+    assert flops.count(lambda: attention(*planes)) == 2 * product
 
 
 def test_operations_are_proportional_to_images_and_the_same_without_data():

@@ -1008,6 +1008,12 @@ def test_unreadable_and_incomplete_files(tmp_path):
         ("[]", "is no record of a run"),
         ('{"trained_on": "x"}', "trained_on is not what it should be"),
         ('{"seconds": "long"}', "seconds is not what it should be"),
+        ('{"packages": {"torch": ["2.14.1"]}}', r"packages\.torch is not what it should be"),
+        ('{"recipe": {"code": "all of it"}}', r"recipe\.code is not what it should be"),
+        (
+            '{"trained_on": {"masks": {"fakes": 3}}}',
+            r"trained_on\.masks\.with_masks is not what it should be",
+        ),
     ],
 )
 def test_a_damaged_record_of_a_run_is_named(tmp_path, record, said):
@@ -1017,6 +1023,22 @@ def test_a_damaged_record_of_a_run_is_named(tmp_path, record, said):
         ValueError, match=rf"mcx-api_rgb_seed0/provenance\.json:? {said}.*bring back"
     ):
         tables.write(tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["method", "colorspace", "label", "preset"])
+def test_a_configuration_with_other_things_than_names_in_it_is_named(tmp_path, name):
+    run = store(tmp_path, every())
+    stored = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(stored | {name: ["a"]}))
+    with pytest.raises(ValueError, match=r"mcx-api_rgb_seed0/config\.json"):
+        tables.closed_set(tmp_path)
+
+
+def test_a_recipe_without_its_parts_is_of_older_code():
+    now = recipe.recipe("mcxlib.detectors.mesonet", {"lr": 0.1})
+    found = recipe.differences({"format": now["format"]}, now)
+    assert found[0] == "the training loop"
+    assert {"code of detectors.mesonet", "setting lr"} < set(found)
 
 
 def test_a_run_that_was_put_aside_is_no_second_seed(tmp_path):

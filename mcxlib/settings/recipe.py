@@ -81,17 +81,18 @@ def differences(
     if not stored or stored.get("format") != FORMAT:
         return ["a recipe that older code did not write down"]
     found = []
-    if stored["engine"] != now["engine"]:
+    if stored.get("engine") != now["engine"]:
         found.append("the training loop")
-    before, after = stored["code"], now["code"]
+    before, after = stored.get("code", {}), now["code"]
     found += [
         f"code of {name.removeprefix('mcxlib.')}"
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name)
     ]
     missing = object()
-    for name in sorted(stored["settings"].keys() | now["settings"].keys()):
-        old = stored["settings"].get(name, (defaults or {}).get(name, missing))
+    settings = stored.get("settings", {})
+    for name in sorted(settings.keys() | now["settings"].keys()):
+        old = settings.get(name, (defaults or {}).get(name, missing))
         new = now["settings"].get(name, (defaults or {}).get(name, missing))
         if old != new:
             found.append(f"setting {name}")

@@ -119,6 +119,13 @@ def _run(folder: runs.RunFolder) -> Run:
         raise ValueError(
             f"{folder.config} lacks {error}; it is not a configuration that this program wrote"
         ) from None
+    words = {"detector": method, "colorspace": space, "label": label, "preset": preset}
+    for name, value in words.items():
+        if not isinstance(value, str):
+            raise ValueError(
+                f"{folder.config}: {name} is {value!r}; it is not a configuration that this "
+                "program wrote"
+            )
     return Run(
         folder=folder,
         run_id=run_id,
