@@ -14,7 +14,7 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix, roc_auc_s
 from mcxlib import CLASSES, paper, provenance, schemas, tables
 from mcxlib.evaluate import videos
 from mcxlib.settings import recipe
-from mcxlib.tables import results, seeds
+from mcxlib.tables import headline, results, seeds
 
 # Fake scores of four frames (two videos) a class. At 0.5: 3 of 4 real frames are right.
 HAND = {
@@ -1039,6 +1039,68 @@ def test_a_recipe_without_its_parts_is_of_older_code():
     found = recipe.differences({"format": now["format"]}, now)
     assert found[0] == "the training loop"
     assert {"code of detectors.mesonet", "setting lr"} < set(found)
+
+
+def _changed(value, path=()):
+    """The same JSON with one entry after the other of another kind, or gone: (where, JSON)."""
+    for other in (None, "x", ["a"], {"a": 1}):
+        yield path, other
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield (*path, name), {k: v for k, v in value.items() if k != name}
+            for where, other in _changed(part, (*path, name)):
+                yield where, value | {name: other}
+
+
+def test_whatever_entry_of_a_run_is_wrong_it_is_read_or_its_file_is_named(tmp_path):
+    """No entry of what a run wrote about itself, whatever stands there instead, ends the tables
+    without a word about where."""
+    run = store(tmp_path, every())
+    masks = {"with_masks": 2, "fakes": 3}
+    record = {
+        "format": 1,
+        "run_id": run.name,
+        "finished": "2026-01-01T10:00:00",
+        "commit": "abcdef0123",
+        "steps": 40,
+        "seconds": 12.5,
+        "flop": 2e12,
+        "processor": "abacus",
+        "cores": 2,
+        "gpus": ["card"],
+        "packages": {"torch": version("torch")},
+        "trained_on": {"dataset": "FaceForensics++", "synthetic": True, "masks": masks},
+        "recipe": recipe.recipe("mcxlib.detectors.mcx_api", {"lr": 0.1}, data="0a1b"),
+        "crop_contract": {"crop_size": 96},
+    }
+    parts = {
+        "data": {"preset": "demo", "train_on": "FaceForensics++", "protocol": "paper"},
+        "train": {"seed": 0},
+        "model": {"colorspace": "rgb", "backbone": "slim_xception"},
+    }
+    config = {"format": 1, "run_id": run.name, "label": "MCX-API(RGB)", "detector": "mcx-api"}
+    files = {run / "provenance.json": record, run / "config.json": config | parts}
+    for file, right in files.items():
+        file.write_text(json.dumps(right))
+    tables.write(tmp_path, tmp_path / "out")
+    refused, unnamed = 0, []
+    for file, right in files.items():
+        for where, wrong in _changed(right):
+            file.write_text(json.dumps(wrong))
+            try:
+                (found,) = tables.find_runs(tmp_path)
+                assert isinstance(found.standing, str)
+                results.origin([found], "Celeb-DF-v2")
+                results.run_source(found)
+                tables.cost_summary(tables.cost(tmp_path))
+                headline.machine(tmp_path)
+            except ValueError as error:
+                refused += 1
+                unnamed += [] if str(file) in str(error) else [(where, str(error))]
+        file.write_text(json.dumps(right))
+    assert not unnamed
+    assert refused > 50
+    tables.write(tmp_path, tmp_path / "out")
 
 
 def test_a_run_that_was_put_aside_is_no_second_seed(tmp_path):
