@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from mcxlib.evaluate.metrics import auc
-from mcxlib.experiments.each import each, one_thread
+from mcxlib.experiments.each import each
 from mcxlib.experiments.findings import MARGIN
 from mcxlib.files import write_json
 from mcxlib.method import colorspace
@@ -86,7 +86,6 @@ def _key(name: str, seed: int) -> str:
 
 def of_trace(name: str, seed: int) -> list[dict[str, Any]]:
     """One trace and seed: a row a set of colour spaces and a strength."""
-    one_thread()
     about = {"trace": name, "seed": seed}
     return [
         about
@@ -181,6 +180,7 @@ def trained(name: str, spec: str, seed: int, steps: int = STEPS) -> list[float]:
     first, last = both[:, : 2 * TRAIN], both[:, 2 * TRAIN :]
     torch.manual_seed(seed)
     model = detectors.build("xception", ("real", "fake"), colorspace=spec, backbone=MINI).train()
+    model.to(memory_format=torch.channels_last)
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = 0.2  # statistics of so short a run lag behind otherwise
@@ -195,13 +195,15 @@ def trained(name: str, spec: str, seed: int, steps: int = STEPS) -> list[float]:
         drawn = torch.from_numpy(rng.integers(1, 1 + len(LEVELS), size=_FACES))
         images = torch.cat([part[0, chosen], part[drawn, chosen]])
         images = images.flip(-1) if rng.random() < 0.5 else images
-        loss = model.losses(images.contiguous(), labels)["total"]
+        images = images.contiguous(memory_format=torch.channels_last)
+        loss = model.losses(images, labels)["total"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
     room = (SIDE - _SIZE) // 2
-    shown = last[..., room : room + _SIZE, room : room + _SIZE].flatten(0, 1).contiguous()
+    shown = last[..., room : room + _SIZE, room : room + _SIZE].flatten(0, 1)
+    shown = shown.contiguous(memory_format=torch.channels_last)
     with evaluating(model), torch.no_grad():
         scores = np.concatenate([model.fake_score(model(x)).numpy() for x in shown.split(64)])
     untouched, *altered = scores.reshape(1 + len(LEVELS), -1)
