@@ -30,7 +30,7 @@ def visited(browser, size="desktop", scheme="light"):
     context = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=scheme, accept_downloads=True
     )
-    context.set_default_timeout(240_000)  # ms; for slow machines
+    context.set_default_timeout(1_200_000)  # ms; a starved machine took more than 240 s
     page = context.new_page()
     asked, errors = [], []
     page.on("request", lambda request: asked.append(request.url))
