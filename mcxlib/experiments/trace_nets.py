@@ -69,13 +69,13 @@ def make(
 
     The file is written whole after each trace and seed, so that a stopped run goes on there.
     """
-    path = store(preset)
+    path, current = store(preset), made_from()  # of the code as it is loaded, not as it ends
     with alone(path, "networks of the traces"):
         kept = _kept(path)
         todo = [(name, seed) for seed in seeds for name in NAMES if _key(name, seed) not in kept]
         for (name, seed), found in each(of_trace, todo, workers):
             kept[_key(name, seed)] = found
-            write_json(path, {"format": FORMAT, "made_from": made_from(), "parts": kept})
+            write_json(path, {"format": FORMAT, "made_from": current, "parts": kept})
             told(f"networks, seed {seed}: {name}")
     return results(preset)
 
