@@ -234,6 +234,9 @@ def tidy(path: Path, preset: str) -> None:
     book = read_json(path)
     for cell in book["cells"]:
         about = cell["metadata"]
+        drawn = [output for output in cell.get("outputs", []) if SVG in output.get("data", {})]
+        if len(drawn) > 1:  # a name is one figure's, and two of it end the making of the book
+            about.get("mystnb", {}).get("figure", {}).pop("name", None)
         for output in cell.get("outputs", []):
             if alt := output.get("metadata", {}).get(SVG, {}).get("alt"):
                 about.setdefault("mystnb", {}).setdefault("image", {})["alt"] = alt

@@ -142,3 +142,18 @@ def test_committed_notebooks(name):
             assert len(mystnb["image"]["alt"]) > 40
             assert mystnb["figure"]["name"].startswith(f"fig-{name[:2]}")
             assert "ynthetic demonstration data" in mystnb["figure"]["caption"]
+
+
+def test_two_figures_of_one_cell_share_no_name(tmp_path):
+    """Of a name that stands twice, the book cannot be made."""
+
+    def cell(figures):
+        outputs = [{"data": {notebook.SVG: "<svg/>"}, "metadata": {}}] * figures
+        about = {"mystnb": {"figure": {"caption": "c", "name": "fig-1"}}}
+        return {"cell_type": "code", "metadata": about, "outputs": outputs, "source": []}
+
+    file = tmp_path / "n.ipynb"
+    file.write_text(json.dumps({"cells": [cell(1), cell(2)]}))
+    notebook.tidy(file, "test")
+    one, two = (c["metadata"]["mystnb"]["figure"] for c in json.loads(file.read_text())["cells"])
+    assert (one, two) == ({"caption": "c", "name": "fig-1"}, {"caption": "c"})
