@@ -40,7 +40,7 @@ def _others(names: list[str], settings: Settings, output: Path | None, crops: in
     if STORAGE in names:
         storage.run(folder / report.STORAGE, settings, crops)
     if PUBLISHED in names:
-        detectors.published(folder / detectors.PUBLISHED, settings, console.print)
+        detectors.published(folder / report.PUBLISHED, settings, console.print)
     if SCALING in names:
         typer.echo(
             scaling.run(output / scaling.FILE.name if output else scaling.FILE, settings.quick)

@@ -32,7 +32,6 @@ from mcxlib.weights import build
 GOAL = 1.10
 STEP_SECONDS, SCORE_SECONDS = 8.0, 2.0
 
-PUBLISHED = "published.json"
 IMAGES, CLIPS = 6, 3
 """In a step at a publication's settings: on a CPU one takes seconds, and a clip takes gigabytes."""
 

@@ -335,7 +335,7 @@ def test_every_detector_that_is_measured_is_on_the_page(monkeypatch):
 def test_what_a_stopped_run_measured_at_published_sizes_stays(tmp_path, monkeypatch):
     two = {name: detectors.modules()[name] for name in ("mesonet", "supcon")}
     monkeypatch.setattr(detectors, "modules", lambda: two)
-    path, begun = tmp_path / each_detector.PUBLISHED, []
+    path, begun = tmp_path / report.PUBLISHED, []
 
     def stops_at_the_third(name):
         begun.append(name)
