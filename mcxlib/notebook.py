@@ -237,9 +237,10 @@ def tidy(path: Path, preset: str) -> None:
         drawn = [output for output in cell.get("outputs", []) if SVG in output.get("data", {})]
         if len(drawn) > 1:  # a name is one figure's, and two of it end the making of the book
             about.get("mystnb", {}).get("figure", {}).pop("name", None)
-        for output in cell.get("outputs", []):
-            if alt := output.get("metadata", {}).get(SVG, {}).get("alt"):
-                about.setdefault("mystnb", {}).setdefault("image", {})["alt"] = alt
+        alts = [output.get("metadata", {}).get(SVG, {}).get("alt") for output in drawn]
+        if any(alts):  # a cell has one description, which all its pictures get
+            alt = " And: ".join(filter(None, alts))
+            about.setdefault("mystnb", {}).setdefault("image", {})["alt"] = alt
         if "injected-parameters" in about.get("tags", []):
             about["tags"].append("remove-cell")
     if preset != "test" and "preset `test`" in "".join(book["cells"][0]["source"]):

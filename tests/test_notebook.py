@@ -148,12 +148,16 @@ def test_two_figures_of_one_cell_share_no_name(tmp_path):
     """Of a name that stands twice, the book cannot be made."""
 
     def cell(figures):
-        outputs = [{"data": {notebook.SVG: "<svg/>"}, "metadata": {}}] * figures
+        outputs = [
+            {"data": {notebook.SVG: "<svg/>"}, "metadata": {notebook.SVG: {"alt": f"picture {n}"}}}
+            for n in range(figures)
+        ]
         about = {"mystnb": {"figure": {"caption": "c", "name": "fig-1"}}}
         return {"cell_type": "code", "metadata": about, "outputs": outputs, "source": []}
 
     file = tmp_path / "n.ipynb"
     file.write_text(json.dumps({"cells": [cell(1), cell(2)]}))
     notebook.tidy(file, "test")
-    one, two = (c["metadata"]["mystnb"]["figure"] for c in json.loads(file.read_text())["cells"])
-    assert (one, two) == ({"caption": "c", "name": "fig-1"}, {"caption": "c"})
+    one, two = (cell["metadata"]["mystnb"] for cell in json.loads(file.read_text())["cells"])
+    assert one == {"figure": {"caption": "c", "name": "fig-1"}, "image": {"alt": "picture 0"}}
+    assert two == {"figure": {"caption": "c"}, "image": {"alt": "picture 0 And: picture 1"}}
