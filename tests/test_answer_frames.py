@@ -1,11 +1,12 @@
 """Which frames are looked at: hand-worked choices, and how much of a clip they decode."""
 
 from bisect import bisect_right
+from itertools import pairwise
 
 import pytest
 from media import write_video
 
-from mcxlib.answer.frames import MOST_DECODED, choose
+from mcxlib.answer.frames import MOST_DECODED, choose, choose_clips
 from mcxlib.data.video.seek import CannotSeek, timeline
 
 
@@ -19,13 +20,14 @@ def decoded(indices, keys):
 
 def test_a_short_clip_is_looked_at_evenly():
     assert choose(10, [0], 0, 4).indices == [1, 3, 6, 8]  # middles of 2.5 frames each
-    assert choose(3, [0], 0, 32) == ([0, 1, 2], "")
+    assert choose(3, [0], 0, 32) == ([0, 1, 2], "", 1)
     assert choose(10, None, 0, 4).indices == [1, 3, 6, 8]
 
 
 def test_every_nth_from_the_first_on_and_what_is_behind_the_last_is_said():
-    assert choose(10, [0], 3, 32) == ([0, 3, 6, 9], "")
-    assert choose(100, [0], 3, 4) == ([0, 3, 6, 9], "frames after number 9 were not looked at")
+    assert choose(10, [0], 3, 32) == ([0, 3, 6, 9], "", 1)
+    after = "frames after number 9 were not looked at"
+    assert choose(100, [0], 3, 4) == ([0, 3, 6, 9], after, 1)
 
 
 def test_a_minute_with_few_key_frames_is_not_decoded_whole():
@@ -59,3 +61,42 @@ def test_times_and_key_frames_of_a_file(tmp_path):
     assert found.seconds == pytest.approx([i / 25 for i in range(25)])
     with pytest.raises(CannotSeek):
         timeline(write_video(tmp_path / "a.avi", codec="mpeg4"))
+
+
+def test_clips_in_the_middles_of_equal_parts():
+    # Two parts of ten frames, their middles at 5 and 15, four frames around each.
+    assert choose_clips(20, [0], 4, 8) == ([3, 4, 5, 6, 13, 14, 15, 16], "", 4)
+    assert choose_clips(20, [0], 4, 11) == choose_clips(20, [0], 4, 8), "whole clips only"
+    assert choose_clips(9, None, 4, 4).indices == [2, 3, 4, 5]
+
+
+def test_clips_of_a_short_file_overlap():
+    # Four clips of four frames in ten: they begin at 0, 2, 4 and 6.
+    assert choose_clips(10, [0], 4, 16) == (list(range(10)), "", 2)
+    assert choose_clips(16, [0], 4, 16) == (list(range(16)), "", 4), "side by side"
+    assert choose_clips(3, [0], 4, 16) == ([0, 1, 2], "", 1)
+
+
+def test_clips_far_behind_key_frames_are_drawn_to_them():
+    # Middles of quarters of 4000: 500, 1500, 2500, 3500, less two. Key frames at 0 and 2000.
+    found = choose_clips(4000, [0, 2000], 4, 16)
+    assert found.indices == [*range(8), *range(2000, 2008)]
+    assert "would need more than 600" in found.note
+    assert decoded(found.indices, [0, 2000]) == 16
+    near = choose_clips(4000, list(range(0, 4000, 50)), 4, 16)
+    assert near.indices[::4] == [498, 1498, 2498, 3498]
+    assert near.note == ""
+
+
+@pytest.mark.parametrize("total", [33, 100, 1500, 7201])
+@pytest.mark.parametrize("keys", [[0], [0, 30, 31, 90], None])
+@pytest.mark.parametrize("frames", [2, 8, 25, 32])
+def test_clips_are_stretches_of_whole_clips(total, keys, frames):
+    found = choose_clips(total, keys, frames, 4 * frames)
+    assert found.indices == sorted(set(found.indices))
+    assert found.indices[0] >= 0
+    assert found.indices[-1] < total
+    assert len(found.indices) <= 4 * frames
+    breaks = [i for i, (a, b) in enumerate(pairwise(found.indices), 1) if b != a + 1]
+    ends = [0, *breaks, len(found.indices)]
+    assert all(b - a >= frames for a, b in pairwise(ends))

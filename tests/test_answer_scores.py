@@ -30,7 +30,7 @@ def crops():
 
 
 def values(loaded, crops, precision):
-    return scores.score(loaded, crops, SECONDS, SCALE, precision).values
+    return scores.score(loaded, scores.Items(crops, SECONDS), SCALE, precision).values
 
 
 @pytest.mark.parametrize("detector", ["trained", "mesonet"])
@@ -61,7 +61,7 @@ def test_auto_is_half_only_where_native_and_the_verdict_cannot_change(crops, mon
     loaded = weights.load(WEIGHTS)
 
     def auto(scale):
-        found = scores.score(loaded, crops, SECONDS, scale, "auto")
+        found = scores.score(loaded, scores.Items(crops, SECONDS), scale, "auto")
         return found.precision, found.values
 
     full, half = (values(loaded, crops, precision) for precision in ("fp32", "bf16"))

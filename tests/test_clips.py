@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from sklearn.metrics import log_loss
 from training import fit
 
 from mcxlib import config, detectors, pipeline, weights
-from mcxlib.answer.judge import Judge
+from mcxlib.answer import command, report
+from mcxlib.answer.judge import Judge, Options
 from mcxlib.data.crops import storage
 from mcxlib.data.crops.clips import clips
 from mcxlib.data.crops.dataset import CropDataset
@@ -22,6 +26,7 @@ from mcxlib.data.faces.contract import SMOOTH, contract, contract_difference
 from mcxlib.data.faces.crop import crop_face
 from mcxlib.data.faces.extract import crop_videos
 from mcxlib.data.faces.finder import FaceFinder
+from mcxlib.data.video import scenes
 from mcxlib.detectors import lipforensics
 from mcxlib.detectors.clips import clip_of
 from mcxlib.engine.score import score_rows
@@ -225,9 +230,7 @@ def drawn():
 
 def test_cut_out_of_a_video_the_points_stay(drawn, tmp_path):
     """Found anew in the crops, by facenet-pytorch, they lie where the template has them."""
-    write_video(tmp_path / "a.mp4", drawn, 25, 18)
-    about = {"dataset": "d", "video_id": "a", "path": "a.mp4", "split": "test"}
-    manifest = pd.DataFrame([about | {"bytes": (tmp_path / "a.mp4").stat().st_size}])
+    _, manifest = video_of(drawn, tmp_path)
     data = config.load("demo", detector="ftcn", crop_size=160, input_size=96).data
     rows = crop_videos(manifest, tmp_path, tmp_path / "crops", data, workers=1)
     assert rows["status"].tolist() == ["ok"] * 6
@@ -236,7 +239,7 @@ def test_cut_out_of_a_video_the_points_stay(drawn, tmp_path):
     finder = FaceFinder(0.9, "exact")
     found = [finder.mtcnn.detect(np.array(crop), landmarks=True)[2][0] for crop in stored]
     assert np.abs(np.mean(found, 0) - TEMPLATE * 160).max() < 8
-    clip = clips(join(rows, manifest.assign(**UNKNOWN)), 4, 2).rows
+    clip = clips(join(rows, manifest), 4, 2).rows
     assert clip["row"].tolist() == [(0, 1, 2, 3), (2, 3, 4, 5)]
 
 
@@ -309,10 +312,123 @@ def test_batch_size_and_workers_change_no_bit(trained, crop_tables):
     pd.testing.assert_frame_equal(one, other)
 
 
-def test_single_videos_are_refused_by_name(trained):
+def video_of(frames, folder, name="a"):
+    """A video, and its manifest of one row."""
+    write_video(folder / f"{name}.mp4", frames, 25, 18)
+    about = {"dataset": "d", "video_id": name, "path": f"{name}.mp4", "split": "test"}
+    manifest = pd.DataFrame([about | {"bytes": (folder / f"{name}.mp4").stat().st_size}])
+    return folder / f"{name}.mp4", manifest.assign(**UNKNOWN)
+
+
+@pytest.fixture(scope="module")
+def two_people():
+    """Twelve frames of two drawn people side by side, (12, 240, 480, 3)."""
+    return np.concatenate([render_person((seed,), 240, 240, 12) for seed in (1, 2)], axis=2)
+
+
+def test_one_video_has_the_scores_of_the_tables(trained, two_people, tmp_path):
+    """Cut, made clips of and scored as a data set of one video is."""
     _, _, folder = trained
-    with pytest.raises(ValueError, match=r"judges clips of [84] frames.*mcx score --dataset"):
-        Judge(folder.weights)
+    video, manifest = video_of(two_people[:, :, :240], tmp_path)
+    with Judge(folder.weights) as judges:
+        judged = judges(video)
+        # Twelve frames are too few for four clips apart: as many as there is room for.
+        stride = max(1, (12 - judges.clip) // 3)
+    model, settings, _ = weights.load(folder.weights)
+    model.settings = model.settings.model_copy(update={"clip_stride": stride})
+    cut = settings.data.model_copy(update={"frame_rule": "first", "frame_count": 12})
+    crops = crop_videos(manifest, tmp_path, tmp_path / "crops", cut, workers=1)
+    table = score_rows(model, join(crops, manifest), tmp_path / "crops", settings)
+    (person,) = judged.answer.people
+    assert [clip.frame for clip in person.clips] == table["frame_index"].tolist()
+    assert [clip.fake_score for clip in person.clips] == pytest.approx(
+        table["fake_score"].tolist(), abs=1e-5
+    )
+    assert {clip.frames for clip in person.clips} == {judges.clip}
+    assert person.score.value == pytest.approx(table["fake_score"].mean(), abs=1e-5)
+    np.testing.assert_array_equal(judged.crops[1], storage.open_crops(tmp_path / "crops/a.npy"))
+    # Each frame's, the mean of the clips that it is in; by hand.
+    by_frame = pd.DataFrame(
+        [(clip.frame + i, clip.fake_score) for clip in person.clips for i in range(clip.frames)]
+    )
+    assert {face.frame: face.fake_score for face in person.faces} == pytest.approx(
+        by_frame.groupby(0)[1].mean().to_dict()
+    )
+    assert judged.answer.options["max_frames"] == 4 * judges.clip
+    assert len(person.clips) >= 4
+    assert "bootstrap" in person.score.how
+
+
+def test_two_people_have_clips_of_their_own(trained, two_people, tmp_path):
+    _, _, folder = trained
+    video, _ = video_of(two_people, tmp_path)
+    with Judge(folder.weights) as judges:
+        judged = judges(video)
+        alone = [
+            judges(video_of(part, tmp_path, f"alone{i}")[0]).answer.people[0]
+            for i, part in enumerate(np.split(two_people, 2, axis=2))
+        ]
+    answer = judged.answer
+    people = sorted(answer.people, key=lambda person: person.faces[0].box[0])
+    assert len(people) == 2
+    for person, same in zip(people, alone, strict=True):
+        assert [clip.frame for clip in person.clips] == [clip.frame for clip in same.clips]
+        # Encoded and found anew, in another frame: nearly the same.
+        assert person.score.value == pytest.approx(same.score.value, abs=0.02)
+    count = sum(len(person.clips) for person in people)
+    assert f", {count} clips, " in command.text(answer)
+    assert any("clip begins with frame number" in line for line in answer.evidence)
+    page = report.html(judged)
+    assert "The score of a face is the mean of the clips that it is in" in page
+    assert json.loads(answer.model_dump_json())["people"][0]["clips"][0]["frame"] == 0
+
+
+def test_short_and_interrupted_sightings(trained, two_people, tmp_path, monkeypatch):
+    _, _, folder = trained
+    one = two_people[:, :, :240]
+    nobody = np.full_like(one[0], 128)
+    with Judge(folder.weights) as judges:
+        frames = judges.clip
+        short, _ = video_of(one[: frames - 1], tmp_path, "short")
+        answer = judges(short).answer
+        if frames == 8:
+            (person,) = answer.people
+            assert [(clip.frame, clip.frames) for clip in person.clips] == [(0, 7)]
+            assert answer.verdict == "uncertain"
+            assert any("1 clip of a person seen for fewer than 8" in t for t in answer.limitations)
+            assert any("Fewer than four clips have no interval" in t for t in answer.limitations)
+        else:
+            assert "too short" in answer.reason, "three frames are too few to judge a person"
+        # Else each frame of nobody would be a cut, and end the person.
+        monkeypatch.setattr(scenes, "is_cut", lambda *_: False)
+        odd = [frame if i % 2 == 0 else nobody for i, frame in enumerate(one)]
+        answer = judges(video_of(odd, tmp_path, "odd")[0]).answer
+        assert "no two are consecutive" in answer.reason
+        gap = [*one[:frames], nobody, *one[frames : frames + 2]]
+        answer = judges(video_of(gap, tmp_path, "gap")[0]).answer
+        (person,) = answer.people
+        assert [(clip.frame, clip.frames) for clip in person.clips] == [(0, frames)]
+        assert [face.frame for face in person.faces] == list(range(frames))
+        assert [(left.what, left.count) for left in answer.not_judged] == [
+            ("frame", 1), ("face", 2)
+        ]  # fmt: skip
+
+
+def test_a_picture_is_no_clip(trained, two_people, tmp_path):
+    _, _, folder = trained
+    Image.fromarray(two_people[0]).save(tmp_path / "a.png")
+    with Judge(folder.weights) as judges:
+        answer = judges(tmp_path / "a.png").answer
+    assert answer.verdict is None
+    assert f"clips of {judges.clip} consecutive frames" in answer.reason
+
+
+def test_frames_that_are_no_clips_cannot_be_asked_for(trained):
+    _, _, folder = trained
+    with pytest.raises(ValueError, match=r"--every takes frames apart"):
+        Judge(folder.weights, Options(every=5))
+    with pytest.raises(ValueError, match=r"clips of [84] frames, and max_frames 3 are fewer"):
+        Judge(folder.weights, Options(max_frames=3))
 
 
 @pytest.mark.parametrize("to", ["onnx", "torch"])

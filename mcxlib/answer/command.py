@@ -48,7 +48,7 @@ class Request:
     paths: list[Path]
     weights: str
     every: int
-    max_frames: int
+    max_frames: int | None
     people: str
     form: Form = "text"
     output: Path | None = None
@@ -130,6 +130,8 @@ def text(answer: Answer) -> str:
     if len(answer.people) > 1:
         parts.append(f"person {answer.person} of {len(answer.people)}, the most suspicious")
     parts.append(f"{faces} faces in {answer.frames_used} of {answer.frames_read} frames")
+    if clips := sum(len(person.clips) for person in answer.people):
+        parts.append(f"{clips} clip{'s' * (clips > 1)}")
     if answer.weights.synthetic:
         parts.append("by weights that know drawn faces only")
     return ", ".join(parts)

@@ -18,6 +18,8 @@ class Choice(NamedTuple):
     indices: list[int]
     note: str = ""
     """What is left out that one might expect to be looked at."""
+    stride: int = 1
+    """For detectors of clips: frames from the start of a clip to the start of the next."""
 
 
 def choose(total: int, keys: list[int] | None, every: int, most: int) -> Choice:
@@ -61,3 +63,36 @@ def choose(total: int, keys: list[int] | None, every: int, most: int) -> Choice:
         "frame was taken from among them; --every takes frames anywhere"
     )
     return Choice(indices, note)
+
+
+def choose_clips(total: int, keys: list[int] | None, frames: int, most: int) -> Choice:
+    """As many clips of ``frames`` consecutive frames as ``most`` frames hold, spread over a file.
+
+    They lie in the middles of equal parts of the file. A file that is too short for so many is
+    looked at as a whole, and its clips overlap. Where more than ``MOST_DECODED`` frames would have
+    to be decoded, the clips are taken from the key frames before them on.
+
+    Args:
+        total, keys: as for :func:`choose`.
+        frames: of a clip.
+        most: frames; at least those of one clip.
+    """
+    clips = most // frames
+    if total <= clips * frames:
+        return Choice(list(range(total)), stride=max(1, (total - frames) // max(1, clips - 1)))
+    starts = [int((i + 0.5) * total / clips - frames / 2) for i in range(clips)]
+    note = ""
+    if keys is not None:
+        behind = [keys[bisect_right(keys, start) - 1] for start in starts]
+        if sum(s + frames - key for s, key in zip(starts, behind, strict=True)) > MOST_DECODED:
+            starts = [
+                key + number * frames
+                for key, group in groupby(behind)
+                for number, _ in enumerate(group)
+            ]
+            note = (
+                "the clips are taken from key frames on, as those in the middles of equal parts of "
+                f"the file would need more than {MOST_DECODED} frames to be decoded"
+            )
+    indices = sorted({start + i for start in starts for i in range(frames)})
+    return Choice(indices, note, frames)

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -15,12 +15,13 @@ import numpy as np
 import torch
 
 from mcxlib import __version__, weights
-from mcxlib.answer import look, scores, tracks, verdict, words
+from mcxlib.answer import clips, look, scores, tracks, verdict, words
 from mcxlib.answer.abreast import abreast
 from mcxlib.answer.sandbox import Limits, Refused, Sandbox
 from mcxlib.answer.schema import (
     VERDICTS,
     Answer,
+    Clip,
     Face,
     FileFacts,
     NotJudged,
@@ -28,6 +29,7 @@ from mcxlib.answer.schema import (
     WeightsFacts,
 )
 from mcxlib.data.faces import choice
+from mcxlib.data.faces.align import Smoothers, aligned
 from mcxlib.data.faces.contract import LOOSE_FACTOR, MIN_FACE, MIN_PROBABILITY
 from mcxlib.data.faces.crop import crop_face
 from mcxlib.data.faces.finder import FaceFinder
@@ -38,6 +40,9 @@ from mcxlib.files import digest
 from mcxlib.weights import Loaded
 
 MOST_FRAMES = 256
+FRAMES = 32
+"""Of a file, unless another number is asked for, by weights that judge single frames."""
+
 MOST_FACES = 384
 """Judged in one file: each is kept as a crop."""
 
@@ -62,7 +67,8 @@ class Options:
 
     every: int = 0
     """Take frames 0, ``every``, 2 ``every``, ...; 0: spread over the whole file."""
-    max_frames: int = 32
+    max_frames: int | None = None
+    """None: ``FRAMES``, or four clips where the weights judge clips."""
     people: Literal["all", "largest"] = "all"
     """"largest" looks at the largest face of each frame only, which is faster."""
     precision: scores.Asked = "fp32"
@@ -71,7 +77,7 @@ class Options:
     def __post_init__(self) -> None:
         if self.every < 0:
             raise ValueError(f"every is a number of frames, not {self.every}")
-        if not 1 <= self.max_frames <= MOST_FRAMES:
+        if self.max_frames is not None and not 1 <= self.max_frames <= MOST_FRAMES:
             raise ValueError(f"max_frames must lie in 1 to {MOST_FRAMES}, not {self.max_frames}")
         if self.people not in ("all", "largest"):
             raise ValueError(f"people are 'all' or 'largest', not {self.people!r}")
@@ -163,13 +169,8 @@ class Judge:
     ) -> None:
         self.options = options or Options()
         self.network = weights.load(Path(weights_file))
-        clip = clip_of(type(self.network.model), self.network.config.model)
-        if clip.frames > 1:
-            raise ValueError(
-                f"{weights_file} judges clips of {clip.frames} frames, and detect judges single "
-                "frames: put the videos into a folder and use mcx score --dataset, or take the "
-                "weights of a detector of images"
-            )
+        self.clip = clip_of(type(self.network.model), self.network.config.model).frames
+        self.options = replace(self.options, max_frames=self._most(Path(weights_file)))
         self.scoring = self.network._replace(model=folded(self.network.model))
         self.contract = self._contract(Path(weights_file))
         self.scale = verdict.scale(self.network.card)
@@ -197,13 +198,15 @@ class Judge:
         try:
             before = look.content(path)
             about = FileFacts(sha256=before.sha256, bytes=before.bytes)
-            seen = self.sandbox.run(look.look, path, self.options.every, self.options.max_frames)
+            seen = self.sandbox.run(look.look, path, self.options.every, self.most, self.clip)
             about = FileFacts(
                 sha256=before.sha256,
                 bytes=before.bytes,
                 credentials=seen.credentials,
                 **seen.found,  # type: ignore[arg-type]
             )
+            if seen.kind == "image" and self.clip > 1:
+                raise look.Unreadable(words.no_clip(self.clip))
             found = self._search(path, seen)
             if look.changed(path, before):
                 raise look.Unreadable("the file changed while it was read")
@@ -212,6 +215,33 @@ class Judge:
         return self._judged(path, about, seen, found)
 
     # -- weights ----------------------------------------------------------------------------
+
+    @property
+    def most(self) -> int:
+        """Frames of a file that are looked at."""
+        return self.options.max_frames or FRAMES
+
+    def _most(self, file: Path) -> int:
+        """``max_frames``, where nothing else was asked for, by what the weights judge.
+
+        Raises:
+            ValueError: the weights judge clips, and the options ask for what is none.
+        """
+        if self.clip == 1:
+            return FRAMES if self.options.max_frames is None else self.options.max_frames
+        if self.options.every:
+            raise ValueError(
+                f"{file} judges clips of {self.clip} consecutive frames, and --every takes frames "
+                "apart: leave it out"
+            )
+        most = self.options.max_frames
+        if most is None:
+            most = min(clips.MOST, MOST_FRAMES // self.clip) * self.clip
+        if most < self.clip:
+            raise ValueError(
+                f"{file} judges clips of {self.clip} frames, and max_frames {most} are fewer"
+            )
+        return most
 
     def _contract(self, file: Path) -> dict[str, Any]:
         """How faces are cut out for these weights. For imported ones as near as this program comes
@@ -267,6 +297,7 @@ class Judge:
             self.finder.reset()
         most = max(1, min(16, MOST_FACES // len(seen.indices)))
         before: np.ndarray | None = None
+        smoothers = Smoothers()
         looked = abreast(self._looked, self._frames(path, seen), self._threads(seen))
         for ((got, frame), search), seconds in zip(looked, seen.seconds, strict=True):
             found.notes.update(filter(None, got.note.split("; ")))
@@ -282,7 +313,7 @@ class Judge:
             try:
                 faces = search.result()
                 kept = faces[:most] if self.options.people == "all" else faces[:1]
-                crops = [self._crop(frame, face) for face in kept]
+                crops = self._crops(frame, kept, got.number, smoothers)
             except Exception as error:  # whatever it is, it is this frame's
                 found.without["frame", f"finding faces failed ({type(error).__name__})"] += 1
                 found.frames.append([])
@@ -345,8 +376,15 @@ class Judge:
             return [choice.Face((0.0, 0.0, float(width), float(height)), 1.0)]
         return self.finder(frame, number) if min(frame.shape[:2]) >= MIN_FACE else []
 
-    def _crop(self, frame: np.ndarray, face: choice.Face) -> np.ndarray:
-        return crop_face(frame, face.box, self.contract["crop_rule"], self.contract["crop_size"])
+    def _crops(
+        self, frame: np.ndarray, faces: list[choice.Face], number: int, smoothers: Smoothers
+    ) -> list[np.ndarray]:
+        """The faces of a frame, cut out as the weights want them."""
+        rule, size = self.contract["crop_rule"], self.contract["crop_size"]
+        if rule != "aligned" or self.finder is None:
+            return [crop_face(frame, face.box, rule, size) for face in faces]
+        points = [self.finder.points(frame, face) for face in faces]
+        return [aligned(frame, its, size) for its in smoothers(points, faces, number)]
 
     # -- people -----------------------------------------------------------------------------
 
@@ -361,9 +399,17 @@ class Judge:
             if len(faces) < least:
                 without["person", words.too_short(len(faces), least)] += 1
                 continue
+            cut = None
+            if self.clip > 1:
+                cut = clips.cut([face.number for face in faces], self.clip, seen.stride)
+                if cut is None:
+                    without["person", words.no_clip(self.clip)] += 1
+                    continue
+                if left := len(faces) - len(cut.used):
+                    without["face", words.in_no_clip(self.clip)] += left
             number = len(people) + 1
-            crops[number] = np.stack([face.crop for face in faces])
-            people.append(self._person(number, faces, crops[number]))
+            person, crops[number] = self._person(number, faces, cut)
+            people.append(person)
         worst = max(people, key=lambda p: (VERDICTS.index(p.verdict), p.score.value), default=None)
         answer = Answer(
             path=words.shown(path),
@@ -386,6 +432,7 @@ class Judge:
                 found.cuts,
                 found.notes,
                 self.contract,
+                self.clip,
             ),
             not_judged=tuple(
                 NotJudged(what=what, count=count, reason=reason)  # type: ignore[arg-type]
@@ -397,16 +444,35 @@ class Judge:
         )
         return Judged(answer, crops, self.network)
 
-    def _person(self, number: int, faces: list[_Seen], crops: np.ndarray) -> Person:
+    def _person(
+        self, number: int, faces: list[_Seen], cut: clips.Cut | None
+    ) -> tuple[Person, np.ndarray]:
+        """A person, and the crops of the faces that were judged, (n, S, S, 3)."""
+        crops = np.stack([face.crop for face in faces])
+        seconds = [face.seconds for face in faces]
+        starts = range(len(faces)) if cut is None else cut.places[:, 0].tolist()
+        items = scores.Items(
+            crops if cut is None else crops[cut.places], [seconds[start] for start in starts]
+        )
         values, score, precision = scores.score(
-            self.scoring,
-            crops,
-            [face.seconds for face in faces],
-            self.scale,
-            self.options.precision,
+            self.scoring, items, self.scale, self.options.precision
         )
         names = self.network.model.classes if values.shape[1] > 1 else ()
-        return Person(
+        found, of_faces = values[:, 0], values[:, 0]
+        judged: tuple[Clip, ...] = ()
+        if cut is not None:
+            judged = tuple(
+                Clip(
+                    frame=faces[start].number,
+                    seconds=seconds[start],
+                    frames=int(frames),
+                    fake_score=float(value),
+                )
+                for start, frames, value in zip(starts, cut.frames, found, strict=True)
+            )
+            of_faces, crops = cut.of_faces(found), crops[cut.used]
+            faces = [faces[i] for i in cut.used]
+        person = Person(
             number=number,
             faces=tuple(
                 Face(
@@ -414,16 +480,18 @@ class Judge:
                     seconds=face.seconds,
                     box=face.face.box,
                     face_probability=face.face.probability,
-                    fake_score=float(row[0]),
+                    fake_score=float(value),
                 )
-                for face, row in zip(faces, values, strict=True)
+                for face, value in zip(faces, of_faces, strict=True)
             ),
             score=score,
             probability=verdict.probability(score, self.scale),
             verdict=verdict.verdict(score, self.scale),
             classes=dict(zip(names, values[:, 1:].mean(axis=0).tolist(), strict=True)),
             precision=precision,
+            clips=judged,
         )
+        return person, crops
 
     def _nothing(self, path: Path, about: FileFacts | None, reason: str) -> Judged:
         kind: Any = "frames" if path.is_dir() else "image" if _named_image(path) else "video"

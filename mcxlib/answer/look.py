@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mcxlib.answer import facts
-from mcxlib.answer.frames import choose
+from mcxlib.answer.frames import choose, choose_clips
 from mcxlib.answer.schema import Credentials
 from mcxlib.data.video.container import UnreadableVideo
 from mcxlib.data.video.kinds import junk, obstacle
@@ -59,6 +59,8 @@ class Look(NamedTuple):
     found: dict[str, object]
     """Fields of :class:`mcxlib.answer.schema.FileFacts`."""
     credentials: Credentials
+    stride: int = 1
+    """As :attr:`mcxlib.answer.frames.Choice.stride`."""
 
 
 class Got(NamedTuple):
@@ -118,8 +120,10 @@ def _files(folder: Path) -> list[Path]:
     return [folder / name for name in names if not junk(name)]
 
 
-def look(path: Path, every: int, most: int) -> Look:
+def look(path: Path, every: int, most: int, clip: int = 1) -> Look:
     """What a path stands for and which frames are to be fetched, without decoding any.
+
+    ``clip`` is how many consecutive frames are judged at once.
 
     Raises:
         Unreadable: it is neither video nor images, or longer than allowed.
@@ -131,21 +135,23 @@ def look(path: Path, every: int, most: int) -> Look:
         raise Unreadable(_own(error, path)) from error
     if images is not None:
         kind = "frames" if path.is_dir() else "image"
-        choice = choose(total, None, every if kind == "frames" else 0, most)
+        keys, every = None, every if kind == "frames" else 0
         about = facts.of_image(images[0])
-        times: list[float | None] = [None] * len(choice.indices)
+        seconds: list[float] = []
     else:
         kind = "video"
         about = facts.of_video(path)
         keys, seconds = _times(path, total, about)
         total = len(seconds) if keys else total
-        choice = choose(total, keys, every, most)
-        times = [seconds[i] if i < len(seconds) else None for i in choice.indices]
+    choice = choose_clips(total, keys, clip, most) if clip > 1 else choose(total, keys, every, most)
+    times = [seconds[i] if i < len(seconds) else None for i in choice.indices]
     if not choice.indices:
         raise Unreadable("the video has no frame")
     credentials = Credentials(state="not checked") if path.is_dir() else facts.credentials(path)
     problem = _own(problem, path)
-    return Look(kind, total, choice.indices, times, choice.note, problem, about, credentials)
+    return Look(
+        kind, total, choice.indices, times, choice.note, problem, about, credentials, choice.stride
+    )
 
 
 def fetch(path: Path, indices: list[int], out: Path, room: int) -> list[Got]:

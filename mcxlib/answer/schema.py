@@ -49,6 +49,20 @@ class Face(_Part):
     """Left, top, right, bottom in pixels of the displayed frame."""
     face_probability: float
     fake_score: float
+    """By a detector of clips, the mean over the clips that it is in."""
+
+
+class Clip(_Part):
+    """Several consecutive frames of a person that were judged at once."""
+
+    frame: int
+    """Index of its first frame."""
+    seconds: float | None
+    """Time of its first frame."""
+    frames: int
+    """Of the file that it shows. Fewer than the weights judge at once: it goes on mirrored in
+    time."""
+    fake_score: float
 
 
 class Person(_Part):
@@ -58,7 +72,7 @@ class Person(_Part):
     """From 1, in order of appearance."""
     faces: tuple[Face, ...]
     score: Interval
-    """Mean of the frames' scores of fake; in [0, 1], larger is more likely fake."""
+    """Mean of the scores of fake of the frames or clips; in [0, 1], larger is more likely fake."""
     probability: Interval | None
     """The same, calibrated on the validation data of the weights; None for weights without it."""
     verdict: Verdict
@@ -66,6 +80,8 @@ class Person(_Part):
     """Mean probability of each class that the weights know; empty where they know none."""
     precision: Literal["fp32", "bf16", ""] = ""
     """What the network computed the scores in; "" in answers from before this was said."""
+    clips: tuple[Clip, ...] = ()
+    """What was judged, by weights that judge clips; empty by weights that judge single frames."""
 
 
 class NotJudged(_Part):

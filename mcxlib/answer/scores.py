@@ -27,8 +27,17 @@ GROUP = 4
 """Images that the network gets at once: at 448 px, sixteen need a gigabyte more and take longer."""
 
 
+class Items(NamedTuple):
+    """What of one person is judged, each by itself."""
+
+    crops: np.ndarray
+    """uint8 (n, S, S, 3), or clips (n, T, S, S, 3)."""
+    seconds: list[float | None]
+    """Time of each, or of its first frame."""
+
+
 class Scored(NamedTuple):
-    """The scores of one person's faces, and what they come to."""
+    """The scores of one person's faces or clips, and what they come to."""
 
     values: np.ndarray
     """(n, 1 + C) float64, as :func:`mcxlib.engine.score.outputs`."""
@@ -46,34 +55,38 @@ def native_bf16() -> bool:
 
 def score(
     network: Loaded,
-    crops: np.ndarray,
-    seconds: list[float | None],
+    items: Items,
     scale: verdict.Scale,
     asked: Asked,
 ) -> Scored:
-    """Score crops, uint8 (n, S, S, 3), taken at these times.
+    """Score one person's faces or clips.
 
     ``asked="auto"`` computes in bf16 where the processor does so natively; and then once more, in
     float32, where scores that differ by ``MARGIN`` could mean another verdict. As an interval's
     ends are quantiles of means, they move no further than the scores do.
 
     Raises:
-        OutOfMemory: none left for a group of crops.
+        OutOfMemory: none left for a group of crops, or for a clip.
     """
     used: Used = "bf16" if asked == "bf16" or (asked == "auto" and native_bf16()) else "fp32"
-    values = _values(network, crops, used)
-    found = verdict.interval(values[:, 0].tolist(), seconds)
+    values, found = _judged(network, items, used)
     if asked == "auto" and used == "bf16" and not verdict.steady(found, scale, MARGIN):
         used = "fp32"
-        values = _values(network, crops, used)
-        found = verdict.interval(values[:, 0].tolist(), seconds)
+        values, found = _judged(network, items, used)
     return Scored(values, found, used)
 
 
-def _values(network: Loaded, crops: np.ndarray, precision: Used) -> np.ndarray:
+def _judged(network: Loaded, items: Items, precision: Used) -> tuple[np.ndarray, Interval]:
+    of_clips = items.crops.ndim == 5
+    values = _values(network, items.crops, precision, 1 if of_clips else GROUP)
+    noun = "clip" if of_clips else "frame"
+    return values, verdict.interval(values[:, 0].tolist(), items.seconds, noun)
+
+
+def _values(network: Loaded, crops: np.ndarray, precision: Used, group: int) -> np.ndarray:
     size = network.config.train.input_size
-    room = crops.shape[1] - size
-    middle = crops[:, room // 2 :, room // 2 :][:, :size, :size]
-    images = torch.from_numpy(np.ascontiguousarray(middle)).permute(0, 3, 1, 2)
+    room = crops.shape[-2] - size
+    middle = crops[..., room // 2 :, room // 2 :, :][..., :size, :size, :]
+    images = torch.from_numpy(np.ascontiguousarray(middle)).movedim(-1, -3)
     with memory.explained(f"no memory left for crops of {size} px"):
-        return outputs(network.model, images, torch.device("cpu"), SETTING[precision], GROUP)
+        return outputs(network.model, images, torch.device("cpu"), SETTING[precision], group)

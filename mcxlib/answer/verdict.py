@@ -84,7 +84,9 @@ def scale(card: Card) -> Scale:
     )
 
 
-def interval(scores: Sequence[float], seconds: Sequence[float | None], seed: int = 0) -> Interval:
+def interval(
+    scores: Sequence[float], seconds: Sequence[float | None], noun: str = "frame", seed: int = 0
+) -> Interval:
     """The mean of the frames' scores, and how far it could move with other moments of the video.
 
     Frames that follow one another resemble each other, so whole blocks of time are drawn again and
@@ -98,14 +100,15 @@ def interval(scores: Sequence[float], seconds: Sequence[float | None], seed: int
     Args:
         scores: (n,), in the order of the frames.
         seconds: (n,), ascending; None where a frame has no time.
+        noun: what a score is of: "frame" or "clip".
         seed: of the draws.
     """
     values = np.asarray(scores, dtype=np.float64)
     mean = float(values.mean())
     if len(values) < LEAST_FRAMES:
-        how = f"none can be made of {len(values)} frame{'s' * (len(values) > 1)}"
+        how = f"none can be made of {len(values)} {noun}{'s' * (len(values) > 1)}"
         return Interval(value=mean, low=0.0, high=1.0, level=LEVEL, how=how)
-    block, length = blocks(seconds)
+    block, length = blocks(seconds, noun)
     sizes = np.bincount(block)
     sums = np.bincount(block, weights=values)
     drawn = np.random.default_rng(seed).integers(0, len(sizes), (DRAWS, len(sizes)))
@@ -118,14 +121,14 @@ def interval(scores: Sequence[float], seconds: Sequence[float | None], seed: int
     return Interval(value=mean, low=low, high=high, level=LEVEL, how=how)
 
 
-def blocks(seconds: Sequence[float | None]) -> tuple[np.ndarray, str]:
+def blocks(seconds: Sequence[float | None], noun: str = "frame") -> tuple[np.ndarray, str]:
     """The block of each of at least ``LEAST_FRAMES`` frames, (n,) int from 0, and the blocks'
     length in words."""
     n = len(seconds)
     times = [s for s in seconds if s is not None]
     if len(set(times)) < n:  # also if some cannot be told apart
         each = min(round(n ** (1 / 3)), n // LEAST_BLOCKS)
-        return np.arange(n) // each, f"{each} frame{'s' * (each > 1)}"
+        return np.arange(n) // each, f"{each} {noun}{'s' * (each > 1)}"
     length = BLOCK_SECONDS
     while (number := _numbered(times, length))[-1] + 1 < LEAST_BLOCKS:
         length /= 2

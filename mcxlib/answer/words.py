@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mcxlib.answer.schema import FileFacts, Interval, Person, Verdict, WeightsFacts
+from mcxlib.answer.schema import Clip, Face, FileFacts, Interval, Person, Verdict, WeightsFacts
 
 if TYPE_CHECKING:
     from mcxlib.answer.look import Look
@@ -62,6 +62,14 @@ def too_short(frames: int, least: int) -> str:
     return f"seen in {frames} of the frames looked at: too short, at least {least} are needed"
 
 
+def no_clip(frames: int) -> str:
+    return f"these weights judge clips of {frames} consecutive frames, and no two are consecutive"
+
+
+def in_no_clip(frames: int) -> str:
+    return f"in no clip of {frames} consecutive frames of one person"
+
+
 def reason(read: int, frames: Sequence[Sequence[object]], without: Counter[tuple[str, str]]) -> str:
     """Why nobody in a file was judged."""
     if any(frames):
@@ -89,12 +97,12 @@ def evidence(people: Sequence[Person], worst: Person | None, scale: Scale) -> tu
             f"Calibrated on the validation data, were real and fake equally common: probability of "
             f"fake {span(worst.probability)}"
         )
-    if len(worst.faces) > 1:
-        peak = max(worst.faces, key=lambda face: face.fake_score)
+    items: Sequence[Clip | Face] = worst.clips or worst.faces
+    if len(items) > 1:
+        peak = max(items, key=lambda item: item.fake_score)
+        what = "clip begins with frame" if worst.clips else "frame is"
         when = f" at {peak.seconds:.2f} s" if peak.seconds is not None else ""
-        lines.append(
-            f"The most suspicious frame is number {peak.frame}{when}: {peak.fake_score:.2f}"
-        )
+        lines.append(f"The most suspicious {what} number {peak.frame}{when}: {peak.fake_score:.2f}")
     fakes = {name: p for name, p in worst.classes.items() if name != "real"}
     if worst.verdict in VERDICTS_OF_SUSPICION and len(fakes) > 1:
         name = max(fakes, key=lambda key: fakes[key])
@@ -142,8 +150,10 @@ def limitations(
     cuts: Collection[int],
     notes: Collection[str],
     contract: Mapping[str, Any],
+    of_clip: int = 1,
 ) -> tuple[str, ...]:
-    """What the answer does not know; ``contract`` is how the faces were cut out."""
+    """What the answer does not know; ``contract`` is how the faces were cut out, ``of_clip`` how
+    many frames are judged at once."""
     lines = [weights.warning] if weights.warning else []
     data = card.trained_on.get("dataset")
     lines.append(
@@ -167,7 +177,9 @@ def limitations(
     if scale.why_not_calibrated:
         lines.append(f"The score is no probability, and none is given: {scale.why_not_calibrated}")
     if any(p.score.how.startswith("none") for p in people):
-        lines.append("A single picture has no interval, so its verdict is uncertain whatever it is")
+        clips = any(p.clips for p in people)
+        few = "Fewer than four clips have" if clips else "A single picture has"
+        lines.append(f"{few} no interval, so the verdict is uncertain whatever it is")
     elif people:
         lines.append(
             "The intervals say how far a score could move with other moments of this file, not how "
@@ -177,6 +189,11 @@ def limitations(
         lines.append(
             "The time looked at is short: its moments resemble each other, and the interval is "
             "narrower than it should be"
+        )
+    if mirrored := sum(clip.frames < of_clip for p in people for clip in p.clips):
+        lines.append(
+            f"{mirrored} clip{'s' * (mirrored > 1)} of a person seen for fewer than {of_clip} "
+            "frames in a row: they go on mirrored in time"
         )
     if any(p.precision == "bf16" for p in people):
         lines.append(HALF)

@@ -10,6 +10,11 @@ import typer
 from mcxlib.cli import options
 from mcxlib.cli.options import Threads
 
+MaxFrames = Annotated[
+    int | None,
+    typer.Option(min=1, max=256, help="frames of a file at most", show_default="32, or four clips"),
+]
+
 
 def detect(
     files: Annotated[
@@ -21,7 +26,7 @@ def detect(
     every: Annotated[
         int, typer.Option(min=0, help="take every n-th frame; 0: spread over the file")
     ] = 0,
-    max_frames: Annotated[int, typer.Option(min=1, max=256, help="frames of a file at most")] = 32,
+    max_frames: MaxFrames = None,
     people: Annotated[
         str, typer.Option(help="all, or largest: the largest face of each frame only")
     ] = "all",
@@ -77,7 +82,7 @@ def app(
     port: Annotated[int, typer.Option(help="0: the first free one from 7860 on")] = 0,
     max_size: Annotated[str, typer.Option(help="of a dropped file")] = "500mb",
     show: Annotated[bool, typer.Option("--show", help="open it in the browser")] = False,
-    max_frames: Annotated[int, typer.Option(min=1, max=256, help="frames of a file at most")] = 32,
+    max_frames: MaxFrames = None,
     threads: Threads = 0,
 ) -> None:
     """Serve a page on this machine alone: drop a video, read the report. Needs the extra app."""

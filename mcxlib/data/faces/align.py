@@ -3,7 +3,9 @@ and the corners of the mouth stay where they are from frame to frame."""
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,11 +81,41 @@ class Smoother:
         self._face: Face | None = None
         self._index = -1
 
+    def follows(self, face: Face, index: int) -> bool:
+        """Whether a face goes on from the last one: in the next frame, its box meeting the last."""
+        return index == self._index + 1 and self._face is not None and face.meets(self._face)
+
+    def away(self, face: Face) -> float:
+        """How far the middle of a face's box lies from that of the last one, in pixels."""
+        last = self._face.box if self._face else (math.inf,) * 4
+        return float(np.hypot(*np.add(face.box[:2], face.box[2:]) - np.add(last[:2], last[2:])) / 2)
+
     def __call__(self, points: np.ndarray, face: Face, index: int) -> np.ndarray:
         """The mean with these points (5, 2); starts afresh after a gap, and with a face whose box
         lies apart from the one before."""
-        if index != self._index + 1 or self._face is None or not face.meets(self._face):
+        if not self.follows(face, index):
             self._points.clear()
         self._face, self._index = face, index
         self._points.append(points)
         return np.mean(self._points, axis=0)
+
+
+class Smoothers:
+    """A :class:`Smoother` for each of several faces of a frame: that of the nearest face of the
+    frame before, which no other one takes."""
+
+    def __init__(self) -> None:
+        self._all: list[Smoother] = []
+
+    def __call__(
+        self, points: Sequence[np.ndarray], faces: Sequence[Face], index: int
+    ) -> list[np.ndarray]:
+        """The means with these points, (5, 2) of each face, the largest face first."""
+        free, now = self._all, []
+        for face in faces:
+            known = [one for one in free if one.follows(face, index)]
+            mine = min(known, key=lambda one: one.away(face), default=None) or Smoother()
+            free = [one for one in free if one is not mine]
+            now.append(mine)
+        self._all = now
+        return [one(its, face, index) for one, its, face in zip(now, points, faces, strict=True)]
