@@ -30,7 +30,7 @@ def visited(browser, size="desktop", scheme="light"):
     context = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=scheme, accept_downloads=True
     )
-    context.set_default_timeout(1_200_000)  # ms; a starved machine took more than 240 s
+    context.set_default_timeout(600_000)  # ms, for starved machines
     page = context.new_page()
     asked, errors = [], []
     page.on("request", lambda request: asked.append(request.url))

@@ -111,6 +111,21 @@ def test_a_file_that_is_too_large_is_refused_in_words(browser, served, judge):
     assert max((f.stat().st_size for f in folder.rglob("*")), default=0) < 100_000
 
 
+def test_a_fault_is_said_on_the_page_and_the_file_is_gone(browser):
+    dropped = []
+
+    def broken(path):
+        dropped.append(path)
+        raise OSError("no room <b>left</b>")
+
+    with app.running(broken) as address, visited(browser) as (page, _, _):
+        page.goto(address)
+        drop(page, "clip.mp4", CONTENT)
+        said = page.wait_for_selector("text=/could not be judged/").inner_text()
+        assert "OSError: no room <b>left</b>" in said
+    assert not dropped[0].parent.exists()
+
+
 def test_nothing_but_this_machine_by_its_number(served):
     port = urlsplit(served).port
     assert urlsplit(served).hostname == "127.0.0.1"

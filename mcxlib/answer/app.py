@@ -168,7 +168,11 @@ def _page(judge: Callable[[Path], Judged]) -> Any:
 
         def answer(path: str) -> tuple[None, str]:
             # The field is emptied, so that the next file can be dropped at once.
-            return None, _answer(judge, Path(path))
+            try:
+                return None, _answer(judge, Path(path))
+            except Exception as error:  # whatever it is, who waits for an answer is told
+                said = escape(f"{type(error).__name__}: {error}")
+                raise gr.Error(f"It could not be judged: {said}", duration=None) from error
 
         dropped.upload(
             answer, dropped, [dropped, shown], concurrency_limit=1, api_visibility="private"

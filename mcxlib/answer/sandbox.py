@@ -22,6 +22,8 @@ from typing import Any, TypeVar, cast
 
 from pebble import ProcessExpired, ProcessPool
 
+from mcxlib import sockets
+
 T = TypeVar("T")
 
 START_METHOD = "forkserver"
@@ -52,6 +54,7 @@ class Sandbox:
 
     def __init__(self, limits: Limits = Limits()):
         self.limits = limits
+        sockets.make_room()
         context = multiprocessing.get_context(START_METHOD)
         if START_METHOD == "forkserver":
             context.set_forkserver_preload(["mcxlib.answer.look"])

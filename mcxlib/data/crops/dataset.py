@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from mcxlib import sockets
 from mcxlib.data.crops import storage
 
 
@@ -145,6 +146,8 @@ def _leave_stopping_to_the_main_process(_: int) -> None:
 
 def loader(dataset: CropDataset, batches: Iterable[list[int]], workers: int = 0) -> DataLoader:
     """A loader over ``batches`` (lists of indices: a batch sampler or plain lists)."""
+    if workers:
+        sockets.make_room()
     return DataLoader(
         dataset,
         batch_sampler=batches,

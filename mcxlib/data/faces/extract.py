@@ -18,6 +18,7 @@ from typing import Any
 
 import pandas as pd
 
+from mcxlib import sockets
 from mcxlib.data.crops import storage
 from mcxlib.data.faces import worker
 from mcxlib.data.faces.contract import COLUMNS, contract, contract_difference
@@ -179,6 +180,7 @@ def _in_pool(
 
 
 def _pool(workers: int, settings: dict[str, Any]) -> ProcessPoolExecutor:
+    sockets.make_room()
     context = get_context(START_METHOD)
     if START_METHOD == "forkserver":
         # Also all that this program has loaded: a child runs the program's own imports anew.
