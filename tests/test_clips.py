@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import cv2
 import numpy as np
@@ -379,6 +380,9 @@ def test_two_people_have_clips_of_their_own(trained, two_people, tmp_path):
     assert f", {count} clips, " in command.text(answer)
     assert any("clip begins with frame number" in line for line in answer.evidence)
     page = report.html(judged)
+    pictured = {int(frame) for frame in re.findall(r'alt="Face of person \d in frame (\d+)', page)}
+    assert pictured <= {clip.frame for person in people for clip in person.clips}
+    assert len(pictured) >= 4
     assert "The score of a face is the mean of the clips that it is in" in page
     assert json.loads(answer.model_dump_json())["people"][0]["clips"][0]["frame"] == 0
 

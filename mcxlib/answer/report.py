@@ -280,6 +280,9 @@ def _entry(person: Person, crops: np.ndarray | None, model: Detector, size: int)
         return Entry(person, line)
     scores = np.array([face.fake_score for face in person.faces])
     order = np.argsort(-scores, kind="stable")
+    if person.clips:  # one face of each: the others of a clip look and score alike
+        starts = [clip.frame for clip in person.clips]
+        order = order[np.isin([person.faces[i].frame for i in order], starts)]
     most = order[:FACES]
     least = order[max(FACES, len(order) - FACES) :][::-1]
     shown = _shown(person, crops, np.concatenate([most, least]), model, size)
